@@ -1,0 +1,333 @@
+//! The bucket itself.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
+use tokio::io::AsyncReadExt;
+use window::{Bucket, ETag, ObjectKey};
+
+use crate::{Body, Condition, Head, Kind, Listed, Object, Put, Store, StoreError, Written};
+
+/// A body up to this size is written in one request; a larger one in parts of at least this size.
+const PART_BYTES: u64 = 16 * 1024 * 1024;
+/// S3 takes no more parts than this.
+const MOST_PARTS: u64 = 10_000;
+
+/// A bucket in S3, and the credentials to use it with.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    client: Client,
+    bucket: Bucket,
+}
+
+impl S3 {
+    /// `bucket`, as `client` sees it.
+    pub fn new(client: Client, bucket: Bucket) -> Self {
+        Self { client, bucket }
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    fn error<E>(&self, operation: &'static str, key: &ObjectKey, error: &SdkError<E, HttpResponse>) -> StoreError
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        StoreError::from_sdk(operation, &self.bucket, key.as_str(), error)
+    }
+
+    async fn read(
+        &self,
+        key: &ObjectKey,
+        version: Option<&ETag>,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Object>, StoreError> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(self.bucket.as_str())
+            .key(key.as_str())
+            .set_if_match(version.map(ETag::quoted))
+            // HTTP's ranges include their end.
+            .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1))))
+            .send()
+            .await
+            .map_err(|error| self.error("GetObject", key, &error));
+        match absent_as_none(answer)? {
+            None => Ok(None),
+            Some(answer) => self.object(key, answer).map(Some),
+        }
+    }
+
+    fn object(&self, key: &ObjectKey, answer: GetObjectOutput) -> Result<Object, StoreError> {
+        let head = self.known("GetObject", key, answer.e_tag, answer.content_length, answer.metadata)?;
+        Ok(Object { head, body: Box::new(answer.body.into_async_read()) })
+    }
+
+    fn known(
+        &self,
+        operation: &'static str,
+        key: &ObjectKey,
+        etag: Option<String>,
+        bytes: Option<i64>,
+        metadata: Option<HashMap<String, String>>,
+    ) -> Result<Head, StoreError> {
+        match (etag, bytes.map(u64::try_from)) {
+            (Some(etag), Some(Ok(bytes))) => {
+                Ok(Head { etag: etag.into(), bytes, metadata: metadata.unwrap_or_default() })
+            }
+            _ => Err(self.odd(operation, key, "its answer holds no ETag or no length")),
+        }
+    }
+
+    fn odd(&self, operation: &'static str, key: &ObjectKey, detail: &str) -> StoreError {
+        StoreError::body(operation, &self.bucket, key.as_str(), detail.to_owned())
+    }
+
+    /// Up to `bytes` bytes of `body`.
+    async fn part(&self, key: &ObjectKey, body: &mut Body, bytes: u64) -> Result<Vec<u8>, StoreError> {
+        let mut part = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        body.take(bytes)
+            .read_to_end(&mut part)
+            .await
+            .map_err(|error| self.odd("PutObject", key, &format!("its body could not be read: {error}")))?;
+        if part.len() as u64 == bytes {
+            Ok(part)
+        } else {
+            Err(self.odd("PutObject", key, &format!("its body ended {} bytes early", bytes - part.len() as u64)))
+        }
+    }
+
+    async fn put_whole(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
+        let bytes = self.part(put.key, &mut body, put.bytes).await?;
+        self.ends(put.key, body).await?;
+        let (if_match, if_none_match) = headers(put.condition);
+        let answer = self
+            .client
+            .put_object()
+            .bucket(self.bucket.as_str())
+            .key(put.key.as_str())
+            .set_if_match(if_match)
+            .set_if_none_match(if_none_match)
+            .content_type(put.content_type)
+            .set_metadata(Some(owned(put.metadata)))
+            .set_acl(put.acl.map(ObjectCannedAcl::from))
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(|error| self.error("PutObject", put.key, &error));
+        self.written("PutObject", put, answer.map(|answer| answer.e_tag))
+    }
+
+    async fn put_in_parts(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
+        let upload = self
+            .client
+            .create_multipart_upload()
+            .bucket(self.bucket.as_str())
+            .key(put.key.as_str())
+            .content_type(put.content_type)
+            .set_metadata(Some(owned(put.metadata)))
+            .set_acl(put.acl.map(ObjectCannedAcl::from))
+            .send()
+            .await
+            .map_err(|error| self.error("CreateMultipartUpload", put.key, &error))?
+            .upload_id
+            .ok_or_else(|| self.odd("CreateMultipartUpload", put.key, "its answer holds no upload id"))?;
+        let written = self.parts_of(put, body, &upload).await;
+        if !matches!(written, Ok(Written::As(_))) {
+            let aborted = self
+                .client
+                .abort_multipart_upload()
+                .bucket(self.bucket.as_str())
+                .key(put.key.as_str())
+                .upload_id(&upload)
+                .send()
+                .await;
+            if let Err(error) = aborted {
+                // Parts that stay behind cost storage only until the bucket's lifecycle removes them.
+                tracing::warn!(
+                    key = put.key.as_str(),
+                    error = %DisplayErrorContext(error),
+                    "multipart upload could not be aborted"
+                );
+            }
+        }
+        written
+    }
+
+    async fn parts_of(&self, put: Put<'_>, mut body: Body, upload: &str) -> Result<Written, StoreError> {
+        let part_bytes = part_bytes(put.bytes);
+        let mut completed = CompletedMultipartUpload::builder();
+        let mut left = put.bytes;
+        for number in 1.. {
+            if left == 0 {
+                break;
+            }
+            let part = self.part(put.key, &mut body, left.min(part_bytes)).await?;
+            left -= part.len() as u64;
+            let answer = self
+                .client
+                .upload_part()
+                .bucket(self.bucket.as_str())
+                .key(put.key.as_str())
+                .upload_id(upload)
+                .part_number(number)
+                .body(ByteStream::from(part))
+                .send()
+                .await
+                .map_err(|error| self.error("UploadPart", put.key, &error))?;
+            completed = completed.parts(
+                CompletedPart::builder()
+                    .part_number(number)
+                    .set_e_tag(answer.e_tag)
+                    .set_checksum_crc32(answer.checksum_crc32)
+                    .set_checksum_crc64_nvme(answer.checksum_crc64_nvme)
+                    .build(),
+            );
+        }
+        self.ends(put.key, body).await?;
+        let (if_match, if_none_match) = headers(put.condition);
+        let answer = self
+            .client
+            .complete_multipart_upload()
+            .bucket(self.bucket.as_str())
+            .key(put.key.as_str())
+            .upload_id(upload)
+            .set_if_match(if_match)
+            .set_if_none_match(if_none_match)
+            .multipart_upload(completed.build())
+            .send()
+            .await
+            .map_err(|error| self.error("CompleteMultipartUpload", put.key, &error));
+        self.written("CompleteMultipartUpload", put, answer.map(|answer| answer.e_tag))
+    }
+
+    /// A body that goes on after its announced length would be cut off silently otherwise.
+    async fn ends(&self, key: &ObjectKey, mut body: Body) -> Result<(), StoreError> {
+        match body.read(&mut [0]).await {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.odd("PutObject", key, "its body is longer than announced")),
+            Err(error) => Err(self.odd("PutObject", key, &format!("its body could not be read: {error}"))),
+        }
+    }
+
+    fn written(
+        &self,
+        operation: &'static str,
+        put: Put<'_>,
+        answer: Result<Option<String>, StoreError>,
+    ) -> Result<Written, StoreError> {
+        match answer {
+            Ok(Some(etag)) => Ok(Written::As(etag.into())),
+            Ok(None) => Err(self.odd(operation, put.key, "its answer holds no ETag")),
+            Err(error) => match (error.kind, put.condition) {
+                // 404: the version that was to be replaced is gone.
+                (Kind::Changed | Kind::Conflict, _) | (Kind::Missing, Condition::Replace(_)) => Ok(Written::Lost),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+impl Store for S3 {
+    async fn head(&self, key: &ObjectKey) -> Result<Option<Head>, StoreError> {
+        let answer = self
+            .client
+            .head_object()
+            .bucket(self.bucket.as_str())
+            .key(key.as_str())
+            .send()
+            .await
+            .map_err(|error| self.error("HeadObject", key, &error));
+        match absent_as_none(answer)? {
+            None => Ok(None),
+            Some(answer) => {
+                self.known("HeadObject", key, answer.e_tag, answer.content_length, answer.metadata).map(Some)
+            }
+        }
+    }
+
+    async fn get(&self, key: &ObjectKey, version: Option<&ETag>) -> Result<Option<Object>, StoreError> {
+        self.read(key, version, None).await
+    }
+
+    async fn get_range(
+        &self,
+        key: &ObjectKey,
+        version: &ETag,
+        range: Range<u64>,
+    ) -> Result<Option<Object>, StoreError> {
+        self.read(key, Some(version), Some(range)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let odd = |detail: &str| StoreError::body("ListObjectsV2", &self.bucket, prefix, detail.to_owned());
+        let mut pages =
+            self.client.list_objects_v2().bucket(self.bucket.as_str()).prefix(prefix).into_paginator().send();
+        let mut listed = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| StoreError::from_sdk("ListObjectsV2", &self.bucket, prefix, &error))?;
+            for object in page.contents.unwrap_or_default() {
+                match (object.key.map(|key| key.parse()), object.e_tag, object.size.map(u64::try_from)) {
+                    (Some(Ok(key)), Some(etag), Some(Ok(bytes))) => {
+                        listed.push(Listed { key, etag: etag.into(), bytes });
+                    }
+                    _ => return Err(odd("an object of its answer has no key, no ETag or no size")),
+                }
+            }
+        }
+        Ok(listed)
+    }
+
+    async fn put(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
+        if put.bytes <= PART_BYTES { self.put_whole(put, body).await } else { self.put_in_parts(put, body).await }
+    }
+}
+
+fn absent_as_none<T>(answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.kind == Kind::Missing => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `If-Match` and `If-None-Match`.
+fn headers(condition: &Condition) -> (Option<String>, Option<String>) {
+    match condition {
+        Condition::Replace(etag) => (Some(etag.quoted()), None),
+        Condition::Create => (None, Some("*".to_owned())),
+        Condition::Overwrite => (None, None),
+    }
+}
+
+fn owned(metadata: &[(&'static str, String)]) -> HashMap<String, String> {
+    metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// Parts so large that `bytes` need no more of them than S3 takes.
+fn part_bytes(bytes: u64) -> u64 {
+    bytes.div_ceil(MOST_PARTS).max(PART_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_parts_suffice_for_every_size() {
+        for bytes in [PART_BYTES + 1, 5 << 30, 20 << 30, 5 << 40] {
+            assert!(bytes.div_ceil(part_bytes(bytes)) <= MOST_PARTS, "{bytes}");
+        }
+        assert_eq!(part_bytes(20 << 30), PART_BYTES);
+    }
+}
