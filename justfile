@@ -1,0 +1,128 @@
+# Windrow: the interface for people. `just` alone lists the recipes.
+
+# The stack's name
+stack := env("WINDROW_STACK", "windrow")
+# The bucket for the functions' code; without one, a bucket beside the stack is made, and removed by `destroy`
+code_bucket := env("WINDROW_CODE_BUCKET", "")
+# What the functions are built for: `x86_64` or `arm64`
+architecture := env("WINDROW_ARCHITECTURE", "x86_64")
+
+venv := justfile_directory() / ".venv/bin"
+python := venv / "python"
+export PATH := venv + ":" + env("PATH")
+
+[private]
+default:
+    @just --list --unsorted
+
+# The main job, here and now: build, start a local cloud, deploy, publish, show what came of it
+[group('try')]
+demo: _build-local
+    {{ python }} e2e/demo.py
+
+# A local cloud with the stack deployed, that stays up until Ctrl-C
+[group('try')]
+local: _build-local
+    {{ python }} e2e/local.py
+
+# Everything that CI checks
+[group('check')]
+test: format lint unit template audit e2e
+
+# Formatting, of Rust and of this file
+[group('check')]
+format:
+    cargo fmt --all --check
+    just --fmt --check
+
+# Rust without warnings
+[group('check')]
+lint:
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+# Unit and integration tests
+[group('check')]
+unit:
+    cargo test --workspace --locked --quiet
+
+# Template and state machine: cfn-lint and checkov
+[group('check')]
+template: (_venv "--lint")
+    {{ python }} e2e/lint.py
+
+# Licences and sources of the dependencies
+[group('check')]
+audit:
+    cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
+    cargo deny --workspace check --hide-inclusion-graph licenses bans sources
+
+# The real template and the real functions on a local cloud, from message to delivered Parquet
+[group('check')]
+e2e *pytest: _build-local
+    {{ python }} -m pytest e2e/tests {{ pytest }}
+
+# Build the functions for AWS: target/lambda/NAME/bootstrap.zip, where the template expects them
+[group('deploy')]
+build: _venv
+    cargo lambda build --release --locked --output-format zip \
+        --target {{ if architecture == "arm64" { "aarch64" } else { "x86_64" } }}-unknown-linux-gnu.2.34
+
+# Deploy to AWS, or to AWS_ENDPOINT_URL; parameters as NAME=VALUE … or file://FILE.json
+[group('deploy')]
+deploy *parameters: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    bucket=$(just stack={{ quote(stack) }} code_bucket={{ quote(code_bucket) }} _code-bucket)
+    if ! aws s3api head-bucket --bucket "$bucket" 2>/dev/null >&2; then
+        echo "Making the bucket $bucket for the functions' code"
+        aws s3 mb "s3://$bucket" >/dev/null
+    fi
+    mkdir -p target
+    aws cloudformation package --template-file template.yaml --s3-bucket "$bucket" \
+        --output-template-file target/packaged.yaml >/dev/null
+    parameters=({{ parameters }})
+    aws cloudformation deploy --template-file target/packaged.yaml --s3-bucket "$bucket" \
+        --stack-name {{ quote(stack) }} --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
+        ${parameters[@]:+--parameter-overrides "${parameters[@]}"}
+    aws cloudformation describe-stacks --stack-name {{ quote(stack) }} --output table \
+        --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]'
+
+# Remove the stack and the bucket that was made for its code; the bucket with the data stays
+[group('deploy')]
+destroy: _venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    data=$(aws cloudformation describe-stacks --stack-name {{ quote(stack) }} --output text \
+        --query 'Stacks[0].Outputs[?OutputKey==`BucketName`].OutputValue')
+    aws cloudformation delete-stack --stack-name {{ quote(stack) }}
+    aws cloudformation wait stack-delete-complete --stack-name {{ quote(stack) }}
+    if [ -z {{ quote(code_bucket) }} ]; then
+        aws s3 rb --force "s3://$(just stack={{ quote(stack) }} _code-bucket)" >/dev/null
+    fi
+    echo "The stack {{ stack }} is gone. Its data stays in s3://$data: keep it, or empty and remove that bucket by hand."
+
+# The bucket for code: the given one, else one per account, Region and stack
+[private]
+_code-bucket: _venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -n {{ quote(code_bucket) }} ]; then
+        echo {{ quote(code_bucket) }}
+        exit
+    fi
+    account=$(aws sts get-caller-identity --query Account --output text)
+    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region)}}
+    # A stack's name may hold what a bucket's may not.
+    stack=$(printf %s {{ quote(stack) }} | cksum | cut -d ' ' -f 1)
+    echo "windrow-code-$account-$region-$stack"
+
+# The functions for this machine: quick to build, for the local cloud only
+[private]
+_build-local: _venv
+    cargo build --workspace --bins --locked
+    {{ python }} e2e/zip.py target/debug
+
+# Python for the local cloud and the linters
+[private]
+_venv *options:
+    @python3 e2e/setup.py {{ options }}
