@@ -25,6 +25,11 @@ demo: _build-local
 local: _build-local
     {{ python }} e2e/local.py
 
+# Ask about windows and results: `just ask place NAME …`, `just ask inspect FILE`
+[group('try')]
+ask *arguments:
+    @cargo run --quiet --locked --package windrow -- {{ arguments }}
+
 # Everything that CI checks
 [group('check')]
 test: format lint unit template audit e2e
@@ -69,6 +74,7 @@ build: _venv
 
 # Deploy to AWS, or to AWS_ENDPOINT_URL; parameters as NAME=VALUE … or file://FILE.json
 [group('deploy')]
+[positional-arguments]
 deploy *parameters: build
     #!/usr/bin/env bash
     set -euo pipefail
@@ -80,10 +86,9 @@ deploy *parameters: build
     mkdir -p target
     aws cloudformation package --template-file template.yaml --s3-bucket "$bucket" \
         --output-template-file target/packaged.yaml >/dev/null
-    parameters=({{ parameters }})
     aws cloudformation deploy --template-file target/packaged.yaml --s3-bucket "$bucket" \
         --stack-name {{ quote(stack) }} --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
-        ${parameters[@]:+--parameter-overrides "${parameters[@]}"}
+        ${1:+--parameter-overrides "$@"}
     aws cloudformation describe-stacks --stack-name {{ quote(stack) }} --output table \
         --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]'
 

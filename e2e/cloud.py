@@ -107,7 +107,7 @@ class LocalCloud:
             # A session of its own: Ctrl-C in the terminal does not reach it, and the functions that it starts are
             # in its process group, so that all of them can be ended together.
             self._process = subprocess.Popen(
-                [sys.executable, Path(__file__).with_name("server.py")],
+                [Path(sys.executable).with_name("ministack")],
                 env=environment,
                 cwd=data,
                 stdin=subprocess.DEVNULL,

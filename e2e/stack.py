@@ -1,9 +1,8 @@
-"""Deploying the real template with the ordinary AWS CLI, and what its outputs lead to."""
+"""Deploying the real template with the recipe that people use, and what its outputs lead to."""
 
 import json
 import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -14,8 +13,6 @@ import publisher
 from cloud import OUR_ACCOUNT, LocalCloud
 
 ROOT = Path(__file__).resolve().parent.parent
-AWS = Path(sys.executable).with_name("aws")
-CODE_BUCKET = "windrow-code"
 FUNCTIONS = ("start", "stage", "merge", "deliver")
 Seen = TypeVar("Seen")
 
@@ -74,18 +71,10 @@ class Stack:
 
 
 def deploy(cloud: LocalCloud, name: str, parameters: dict[str, str]) -> Stack:
-    """Packages and deploys the template under that name, and returns the stack."""
-    aws(cloud, "cloudformation", "package",
-        "--template-file", "template.yaml",
-        "--s3-bucket", CODE_BUCKET,
-        "--output-template-file", cloud.folder / f"{name}.yaml")  # fmt: skip
+    """Deploys the template under that name with `just deploy`, and returns the stack."""
     try:
-        aws(cloud, "cloudformation", "deploy",
-            "--template-file", cloud.folder / f"{name}.yaml",
-            "--s3-bucket", CODE_BUCKET,
-            "--stack-name", name,
-            "--capabilities", "CAPABILITY_IAM",
-            "--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items()))  # fmt: skip
+        # The functions are built already: without dependencies, among them the build for AWS.
+        just(cloud, "--no-deps", f"stack={name}", "deploy", *(f"{key}={value}" for key, value in parameters.items()))
     except RuntimeError as error:
         raise RuntimeError("\n".join([str(error), *failures(cloud, name)])) from None
     stack = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
@@ -118,16 +107,13 @@ def parameters(topic_arn: str) -> dict[str, str]:
     }
 
 
-def create_code_bucket(cloud: LocalCloud) -> None:
-    cloud.client("s3").create_bucket(Bucket=CODE_BUCKET)
-
-
-def aws(cloud: LocalCloud, *arguments: object) -> None:
+def just(cloud: LocalCloud, *arguments: str) -> str:
+    """Runs a recipe of the justfile against this cloud, and returns what it prints."""
     environment = os.environ | cloud.environment(OUR_ACCOUNT)
-    result = subprocess.run([AWS, *map(str, arguments)], env=environment, cwd=ROOT, text=True, capture_output=True)
+    result = subprocess.run(["just", *arguments], env=environment, cwd=ROOT, text=True, capture_output=True)
     if result.returncode != 0:
-        command = " ".join(map(str, arguments[:2]))
-        raise RuntimeError(f"aws {command} failed:\n{result.stdout}{result.stderr}")
+        raise RuntimeError(f"`just {' '.join(arguments)}` failed:\n{result.stdout}{result.stderr}")
+    return result.stdout
 
 
 def missing_zips() -> list[Path]:

@@ -29,7 +29,6 @@ def world(stack_name: str = "windrow") -> Iterator[World]:
             cloud = cleanup.enter_context(LocalCloud())
             publisher = Publisher(cloud)
             publisher.create()
-            stacks.create_code_bucket(cloud)
         with step("Deploying the stack"):
             stack = stacks.deploy(cloud, stack_name, stacks.parameters(publisher.topic_arn))
         yield World(cloud, publisher, stack)

@@ -1,5 +1,7 @@
 //! `deliver` between two buckets in memory: "what stands at the end is the newest".
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

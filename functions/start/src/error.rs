@@ -91,10 +91,11 @@ fn not_started_text(
     executions: usize,
     files: usize,
 ) -> String {
-    let mut heading = format!("{} of {executions} executions could not be started", not_started.len());
-    if !refused.is_empty() {
-        heading.push_str(&format!(", and {} of {files} files were refused", refused.len()));
-    }
+    let besides = match refused.len() {
+        0 => String::new(),
+        refused => format!(", and {refused} of {files} files were refused"),
+    };
+    let heading = format!("{} of {executions} executions could not be started{besides}", not_started.len());
     let failures = not_started.iter().map(|(name, reason)| format!("`{name}`: {reason}"));
     listed(&heading, failures.chain(refused.iter().map(|file| file.reason.clone())))
 }

@@ -1,5 +1,7 @@
 //! `start` against what Step Functions really answers.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use aws_sdk_sfn::operation::start_execution::{StartExecutionError, StartExecutionOutput};
 use aws_sdk_sfn::types::error::{ExecutionAlreadyExists, ExecutionLimitExceeded};
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
