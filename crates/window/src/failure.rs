@@ -96,3 +96,15 @@ impl fmt::Display for Failure {
         formatter.write_str(self.name())
     }
 }
+
+/// An error's text and those of its sources, which it does not repeat, joined by colons.
+pub fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

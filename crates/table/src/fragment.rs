@@ -1,0 +1,50 @@
+//! What a fragment says about its columns beside Parquet's own schema.
+//!
+//! A fragment is a Parquet file: first the columns of the CSV, each with the first type that holds it; then, for
+//! each of these in which some text is not what its type renders, a column with that text, null elsewhere. So the
+//! texts survive until the whole window's types are known.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Type, TypeSet};
+
+/// The key of the metadata that describes a fragment's columns.
+pub const COLUMNS_KEY: &str = "windrow.columns";
+
+/// Raised when fragments of another build cannot be read any more.
+const VERSION: u32 = 1;
+
+/// A column of a fragment.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct FragmentColumn {
+    pub(crate) name: String,
+    /// Its place in the file.
+    pub(crate) index: usize,
+    #[serde(rename = "type")]
+    pub(crate) kind: Type,
+    /// The types that hold all its values; every type where it has none, and so no vote.
+    pub(crate) fits: TypeSet,
+    /// The place of the column of its texts, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<usize>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Described {
+    version: u32,
+    columns: Vec<FragmentColumn>,
+}
+
+/// The metadata's value.
+pub(crate) fn to_json(columns: &[FragmentColumn]) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Described { version: VERSION, columns: columns.to_vec() })
+}
+
+/// Reads the metadata's value.
+pub(crate) fn from_json(json: &str) -> Result<Vec<FragmentColumn>, String> {
+    let described: Described = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    if described.version != VERSION {
+        return Err(format!("version {} of its columns is not known, only {VERSION}", described.version));
+    }
+    Ok(described.columns)
+}
