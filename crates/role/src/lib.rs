@@ -82,7 +82,11 @@ struct Role {
 impl PublisherRole {
     /// The role of `config`. Nothing is asked of STS before credentials are needed.
     pub fn new(sts: aws_sdk_sts::Client, config: RoleConfig) -> Self {
-        Self(Arc::new(Role { sts, config, lent: Mutex::new(None) }))
+        Self(Arc::new(Role {
+            sts,
+            config,
+            lent: Mutex::new(None),
+        }))
     }
 }
 
@@ -98,7 +102,10 @@ impl Role {
     /// # Errors
     ///
     /// [`RoleError`], by whether trying again may help.
-    #[expect(clippy::disallowed_methods, reason = "credentials end by the wall clock; nothing else is decided by it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "credentials end by the wall clock; nothing else is decided by it"
+    )]
     async fn credentials(&self) -> Result<Credentials, RoleError> {
         let mut lent = self.lent.lock().await;
         if let Some((credentials, expiry)) = &*lent
@@ -159,9 +166,15 @@ impl Role {
             {
                 let code = refusal.err().code().unwrap_or_default();
                 let message = refusal.err().message().unwrap_or_default();
-                RoleError::Denied { role, detail: format!("{code}: {message}") }
+                RoleError::Denied {
+                    role,
+                    detail: format!("{code}: {message}"),
+                }
             }
-            error => RoleError::Unavailable { role, detail: DisplayErrorContext(error).to_string() },
+            error => RoleError::Unavailable {
+                role,
+                detail: DisplayErrorContext(error).to_string(),
+            },
         }
     }
 }
@@ -172,7 +185,11 @@ impl ProvideCredentials for PublisherRole {
         Self: 'a,
     {
         future::ProvideCredentials::new(async {
-            let lent: provider::Result = self.0.credentials().await.map_err(CredentialsError::provider_error);
+            let lent: provider::Result = self
+                .0
+                .credentials()
+                .await
+                .map_err(CredentialsError::provider_error);
             lent
         })
     }
@@ -182,13 +199,22 @@ impl ProvideCredentials for PublisherRole {
 /// slash. Without `ListBucket` a missing key would answer 403 instead of 404.
 pub fn reading(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
     let bucket = bucket_arn(role_arn, bucket);
-    policy(&bucket, &["s3:GetObject"], &[format!("{bucket}/{prefix}*"), format!("{bucket}//{prefix}*")])
+    policy(
+        &bucket,
+        &["s3:GetObject"],
+        &[format!("{bucket}/{prefix}*"), format!("{bucket}//{prefix}*")],
+    )
 }
 
 /// The session policy of whoever writes below `prefix` of `bucket`, and looks at what stands there.
 pub fn writing(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
     let bucket = bucket_arn(role_arn, bucket);
-    let actions = ["s3:GetObject", "s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"];
+    let actions = [
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:PutObjectAcl",
+        "s3:AbortMultipartUpload",
+    ];
     policy(&bucket, &actions, &[format!("{bucket}/{prefix}*")])
 }
 
@@ -219,11 +245,20 @@ mod tests {
     fn a_session_is_narrowed_to_one_folder_in_the_roles_partition() {
         let bucket = "macroscope-interviews".parse().unwrap();
         let reading = reading(ROLE, &bucket, "infra-eng/x/input/");
-        assert!(reading.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews/infra-eng/x/input/*""#), "{reading}");
-        assert!(reading.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews//infra-eng/x/input/*""#), "{reading}");
+        assert!(
+            reading.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews/infra-eng/x/input/*""#),
+            "{reading}"
+        );
+        assert!(
+            reading.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews//infra-eng/x/input/*""#),
+            "{reading}"
+        );
         assert!(!reading.contains("PutObject"), "{reading}");
         let writing = writing(ROLE, &bucket, "infra-eng/x/output/");
-        assert!(writing.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews/infra-eng/x/output/*""#), "{writing}");
+        assert!(
+            writing.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews/infra-eng/x/output/*""#),
+            "{writing}"
+        );
         assert!(!writing.contains("input"), "{writing}");
     }
 }

@@ -37,7 +37,12 @@ impl S3 {
         &self.bucket
     }
 
-    fn error<E>(&self, operation: &'static str, key: &ObjectKey, error: &SdkError<E, HttpResponse>) -> StoreError
+    fn error<E>(
+        &self,
+        operation: &'static str,
+        key: &ObjectKey,
+        error: &SdkError<E, HttpResponse>,
+    ) -> StoreError
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
@@ -68,8 +73,17 @@ impl S3 {
     }
 
     fn object(&self, key: &ObjectKey, answer: GetObjectOutput) -> Result<Object, StoreError> {
-        let head = self.known("GetObject", key, answer.e_tag, answer.content_length, answer.metadata)?;
-        Ok(Object { head, body: Box::new(answer.body.into_async_read()) })
+        let head = self.known(
+            "GetObject",
+            key,
+            answer.e_tag,
+            answer.content_length,
+            answer.metadata,
+        )?;
+        Ok(Object {
+            head,
+            body: Box::new(answer.body.into_async_read()),
+        })
     }
 
     fn known(
@@ -81,9 +95,11 @@ impl S3 {
         metadata: Option<HashMap<String, String>>,
     ) -> Result<Head, StoreError> {
         match (etag, bytes.map(u64::try_from)) {
-            (Some(etag), Some(Ok(bytes))) => {
-                Ok(Head { etag: etag.into(), bytes, metadata: metadata.unwrap_or_default() })
-            }
+            (Some(etag), Some(Ok(bytes))) => Ok(Head {
+                etag: etag.into(),
+                bytes,
+                metadata: metadata.unwrap_or_default(),
+            }),
             _ => Err(self.odd(operation, key, "its answer holds no ETag or no length")),
         }
     }
@@ -102,7 +118,11 @@ impl S3 {
         if part.len() as u64 == bytes {
             Ok(part)
         } else {
-            Err(self.odd("PutObject", key, &format!("its body ended {} bytes early", bytes - part.len() as u64)))
+            Err(self.odd(
+                "PutObject",
+                key,
+                &format!("its body ended {} bytes early", bytes - part.len() as u64),
+            ))
         }
     }
 
@@ -230,7 +250,9 @@ impl S3 {
             Ok(None) => Err(self.odd(operation, put.key, "its answer holds no ETag")),
             Err(error) => match (error.kind, put.condition) {
                 // 404: the version that was to be replaced is gone.
-                (Kind::Changed | Kind::Conflict, _) | (Kind::Missing, Condition::Replace(_)) => Ok(Written::Lost),
+                (Kind::Changed | Kind::Conflict, _) | (Kind::Missing, Condition::Replace(_)) => {
+                    Ok(Written::Lost)
+                }
                 _ => Err(error),
             },
         }
@@ -249,9 +271,15 @@ impl Store for S3 {
             .map_err(|error| self.error("HeadObject", key, &error));
         match absent_as_none(answer)? {
             None => Ok(None),
-            Some(answer) => {
-                self.known("HeadObject", key, answer.e_tag, answer.content_length, answer.metadata).map(Some)
-            }
+            Some(answer) => self
+                .known(
+                    "HeadObject",
+                    key,
+                    answer.e_tag,
+                    answer.content_length,
+                    answer.metadata,
+                )
+                .map(Some),
         }
     }
 
@@ -270,16 +298,29 @@ impl Store for S3 {
 
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let odd = |detail: &str| StoreError::body("ListObjectsV2", &self.bucket, prefix, detail.to_owned());
-        let mut pages =
-            self.client.list_objects_v2().bucket(self.bucket.as_str()).prefix(prefix).into_paginator().send();
+        let mut pages = self
+            .client
+            .list_objects_v2()
+            .bucket(self.bucket.as_str())
+            .prefix(prefix)
+            .into_paginator()
+            .send();
         let mut listed = Vec::new();
         while let Some(page) = pages.next().await {
             let page =
                 page.map_err(|error| StoreError::from_sdk("ListObjectsV2", &self.bucket, prefix, &error))?;
             for object in page.contents.unwrap_or_default() {
-                match (object.key.map(|key| key.parse()), object.e_tag, object.size.map(u64::try_from)) {
+                match (
+                    object.key.map(|key| key.parse()),
+                    object.e_tag,
+                    object.size.map(u64::try_from),
+                ) {
                     (Some(Ok(key)), Some(etag), Some(Ok(bytes))) => {
-                        listed.push(Listed { key, etag: etag.into(), bytes });
+                        listed.push(Listed {
+                            key,
+                            etag: etag.into(),
+                            bytes,
+                        });
                     }
                     _ => return Err(odd("an object of its answer has no key, no ETag or no size")),
                 }
@@ -289,7 +330,11 @@ impl Store for S3 {
     }
 
     async fn put(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
-        if put.bytes <= PART_BYTES { self.put_whole(put, body).await } else { self.put_in_parts(put, body).await }
+        if put.bytes <= PART_BYTES {
+            self.put_whole(put, body).await
+        } else {
+            self.put_in_parts(put, body).await
+        }
     }
 }
 
@@ -311,7 +356,10 @@ fn headers(condition: &Condition) -> (Option<String>, Option<String>) {
 }
 
 fn owned(metadata: &[(&'static str, String)]) -> HashMap<String, String> {
-    metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    metadata
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
 }
 
 /// Parts so large that `bytes` need no more of them than S3 takes.

@@ -151,7 +151,13 @@ impl Votes {
     fn new(name: String, types: &ColumnTypes) -> Self {
         let pin = types.get(&name);
         // Text is in every set, so that it says nothing: only a null word makes a column of texts odd.
-        Self { name, pin, types: TypeSet::ALL, odd: TypeSet::TEXT, words: false }
+        Self {
+            name,
+            pin,
+            types: TypeSet::ALL,
+            odd: TypeSet::TEXT,
+            words: false,
+        }
     }
 
     /// The pin, where it is one that a value can fail.
@@ -213,7 +219,14 @@ impl Survey {
         records.set_delimiter(delimiter);
         let names = header_names(&mut records)?;
         let columns = names.into_iter().map(|name| Votes::new(name, types)).collect();
-        let mut survey = Self { legacy, encoding, delimiter, columns, rows: 0, rejected: 0 };
+        let mut survey = Self {
+            legacy,
+            encoding,
+            delimiter,
+            columns,
+            rows: 0,
+            rejected: 0,
+        };
         survey.read(&mut records)?;
         Ok(survey)
     }
@@ -233,7 +246,10 @@ impl Survey {
                     let place = records.place();
                     let (_, count) = unreadable.get_or_insert_with(|| {
                         let (line, offset) = (place.line, place.byte_offset);
-                        (format!("line {line}, byte offset {offset}: {}", rejection.message), 0)
+                        (
+                            format!("line {line}, byte offset {offset}: {}", rejection.message),
+                            0,
+                        )
                     });
                     *count += 1;
                 }
@@ -243,7 +259,8 @@ impl Survey {
             if (found == Found::End || self.rows + self.rejected == JUDGED_RECORDS)
                 && let Some((first, count)) = unreadable.as_ref().filter(|(_, count)| *count * 2 > judged)
             {
-                let evidence = format!("{count} of the first {judged} records cannot be read, the first at {first}");
+                let evidence =
+                    format!("{count} of the first {judged} records cannot be read, the first at {first}");
                 return Err(Stop::Failed(ConvertError::NotCsv { evidence }));
             }
             if found == Found::End {
@@ -294,8 +311,8 @@ impl Survey {
             if found == Found::End {
                 break;
             }
-            let rejection =
-                unreadable_record(found, &records, columns.len()).or_else(|| self.mismatched_record(&records));
+            let rejection = unreadable_record(found, &records, columns.len())
+                .or_else(|| self.mismatched_record(&records));
             if let Some(rejection) = rejection {
                 rejected::write(rejected, records.place(), &rejection, records.raw())
                     .map_err(ConvertError::Rejected)?;
@@ -319,12 +336,20 @@ impl Survey {
             rejected_rows,
             encoding: self.encoding,
             delimiter: char::from(self.delimiter),
-            columns: columns.iter().map(|column| Column { name: column.name.clone(), kind: column.kind }).collect(),
+            columns: columns
+                .iter()
+                .map(|column| Column {
+                    name: column.name.clone(),
+                    kind: column.kind,
+                })
+                .collect(),
         };
         let described = fragment::to_json(&columns)
             .map_err(|error| ConvertError::Write(ParquetError::External(Box::new(error))))?;
         let described = (COLUMNS_KEY.to_owned(), described);
-        sheet.finish(metadata(&summary).into_iter().chain([described])).map_err(ConvertError::Write)?;
+        sheet
+            .finish(metadata(&summary).into_iter().chain([described]))
+            .map_err(ConvertError::Write)?;
         Ok(summary)
     }
 
@@ -358,7 +383,8 @@ impl Survey {
                     pin.name(),
                     match (pin, votes.kind()) {
                         (Pin::Timestamp, Type::TimestampUtc) => " with an offset, as the column's others are",
-                        (Pin::Timestamp, Type::TimestampLocal) => " without an offset, as the column's others are",
+                        (Pin::Timestamp, Type::TimestampLocal) =>
+                            " without an offset, as the column's others are",
                         _ => "",
                     }
                 ),
@@ -373,15 +399,19 @@ fn header_names(records: &mut Records<Text<'_>>) -> Result<Vec<String>, Stop> {
     let problem = match found {
         Found::End => return Ok(Vec::new()),
         Found::Record => {
-            let fields: Vec<_> =
-                (0..records.len()).map(|index| String::from_utf8_lossy(records.field(index))).collect();
+            let fields: Vec<_> = (0..records.len())
+                .map(|index| String::from_utf8_lossy(records.field(index)))
+                .collect();
             return Ok(crate::header::names(fields.iter().map(AsRef::as_ref)));
         }
         Found::UnclosedQuote => "a quote opens in the header and is not closed",
         Found::TooLong => "the header has no end",
     };
     let place = records.place();
-    let evidence = format!("{problem}, line {}, byte offset {}", place.line, place.byte_offset);
+    let evidence = format!(
+        "{problem}, line {}, byte offset {}",
+        place.line, place.byte_offset
+    );
     Err(Stop::Failed(ConvertError::NotCsv { evidence }))
 }
 
@@ -389,10 +419,14 @@ fn header_names(records: &mut Records<Text<'_>>) -> Result<Vec<String>, Stop> {
 fn unreadable_record(found: Found, records: &Records<Text<'_>>, columns: usize) -> Option<Rejection> {
     let (code, message) = match found {
         Found::End => return None,
-        Found::UnclosedQuote => {
-            (RejectedCode::UnclosedQuote, "a quote opens on this line and is not closed".to_owned())
-        }
-        Found::TooLong => (RejectedCode::RecordTooLong, "the record is longer than 16 MiB".to_owned()),
+        Found::UnclosedQuote => (
+            RejectedCode::UnclosedQuote,
+            "a quote opens on this line and is not closed".to_owned(),
+        ),
+        Found::TooLong => (
+            RejectedCode::RecordTooLong,
+            "the record is longer than 16 MiB".to_owned(),
+        ),
         Found::Record => {
             let fields = records.len();
             let code = match fields.cmp(&columns) {
@@ -418,7 +452,11 @@ fn append<O: Write + Send>(
     for ((column, votes), builder) in columns.iter().zip(votes).zip(data) {
         let text = records.field(column.index);
         let is_text = column.kind == Type::Text;
-        let is_null = if is_text { text.is_empty() } else { votes.is_null(text) };
+        let is_null = if is_text {
+            text.is_empty()
+        } else {
+            votes.is_null(text)
+        };
         let canonical = if is_null {
             builder.append_nulls(1);
             text.is_empty()
@@ -441,5 +479,254 @@ fn append_text_beside(builder: &mut Builder, text: &[u8], canonical: bool) {
         builder.append_nulls(1);
     } else {
         builder.append_text(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, SeekFrom};
+
+    use super::*;
+    use crate::testing::{converted, pins, table_of};
+
+    fn types_of(csv: &str, types: &str) -> Vec<(String, Type)> {
+        let (.., summary) = converted(csv, types).unwrap();
+        summary
+            .columns
+            .into_iter()
+            .map(|column| (column.name, column.kind))
+            .collect()
+    }
+
+    fn evidence(csv: impl AsRef<[u8]>) -> String {
+        match converted(csv, "") {
+            Err(ConvertError::NotCsv { evidence }) => evidence,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_column_has_the_first_type_that_holds_every_value() {
+        for (values, kind) in [
+            (&["true", "FALSE", "NA"][..], Type::Boolean),
+            (&["1", "-2", "", "null"], Type::Int64),
+            (&["1", "2.5"], Type::Float64),
+            (&["1", "NaN"], Type::Float64),
+            (&["1", "nan"], Type::Int64),
+            (&["-0"], Type::Float64),
+            (&["9007199254740993", "0.5"], Type::Text),
+            (&["00501"], Type::Text),
+            (&["+1"], Type::Text),
+            (&["12345678901234567890"], Type::Text),
+            (&["2021-01-01"], Type::Date),
+            (&["2021-01-01", "2021-01-01T00:00"], Type::Text),
+            (&["2021-01-01T00:00Z", "2021-01-01 00:00+01"], Type::TimestampUtc),
+            (
+                &["2021-01-01T00:00", "2021-01-01 00:00:00.123456"],
+                Type::TimestampLocal,
+            ),
+            (&["2021-01-01T00:00", "2021-01-01T00:00Z"], Type::Text),
+            (&["true", "1"], Type::Text),
+            (&["", ""], Type::Text),
+            (&["NA", "N/A", "#N/A", "NULL", "null", "nan"], Type::Text),
+            (&["na"], Type::Text),
+            (&[" 1"], Type::Text),
+        ] {
+            let csv: String = values.iter().map(|value| format!("\n\"{value}\"")).collect();
+            assert_eq!(
+                types_of(&format!("a{csv}"), ""),
+                [("a".to_owned(), kind)],
+                "{values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pin_sets_the_type() {
+        for (value, pin, kind) in [
+            ("1", "string", Type::Text),
+            ("1", "int64", Type::Int64),
+            ("1", "float64", Type::Float64),
+            ("true", "boolean", Type::Boolean),
+            ("2021-01-01", "date", Type::Date),
+            ("2021-01-01T00:00", "timestamp", Type::TimestampLocal),
+            ("2021-01-01T00:00Z", "timestamp", Type::TimestampUtc),
+            ("NA", "boolean", Type::Boolean),
+            ("NA", "int64", Type::Int64),
+            ("NA", "float64", Type::Float64),
+            ("NA", "date", Type::Date),
+            ("NA", "timestamp", Type::TimestampUtc),
+            ("NA", "string", Type::Text),
+            ("", "string", Type::Text),
+        ] {
+            assert_eq!(
+                types_of(&format!("A\n\"{value}\""), &format!("a={pin}")),
+                [("A".to_owned(), kind)],
+                "{value} {pin}"
+            );
+        }
+    }
+
+    #[test]
+    fn null_words_are_text_where_the_pin_says_string() {
+        let found = table_of(&["a\nNA\n\"\"\n1\n"], "a=string");
+        assert_eq!(
+            found,
+            [(
+                "a".to_owned(),
+                Type::Text,
+                vec![Some("NA".to_owned()), None, Some("1".to_owned())]
+            )]
+        );
+    }
+
+    #[test]
+    fn rejected_rows_say_where_and_why_and_what_stood_there() {
+        let csv = "a,b\r\n1,2\r\n\r\n3\r\n4,5,\"x\r\ny\"\r\n6,zwölf\r\n7,\"8\r\n9,10\r\n";
+        let (_, rejected, summary) = converted(csv, "b=int64").unwrap();
+        assert_eq!((summary.rows, summary.rejected_rows), (2, 4));
+        assert_eq!(
+            rejected,
+            concat!(
+                r#"{"line":4,"byte_offset":12,"code":"TooFewFields","message":"1 fields, while the header has 2","raw":"3"}"#,
+                "\n",
+                r#"{"line":5,"byte_offset":15,"code":"TooManyFields","message":"3 fields, while the header has 2","raw":"4,5,\"x\r\ny\""}"#,
+                "\n",
+                r#"{"line":7,"byte_offset":27,"code":"TypeMismatch","message":"column `b` is pinned to int64, which `zwölf` is not","raw":"6,zwölf"}"#,
+                "\n",
+                r#"{"line":8,"byte_offset":37,"code":"UnclosedQuote","message":"a quote opens on this line and is not closed","raw":"7,\"8"}"#,
+                "\n",
+            )
+        );
+    }
+
+    #[test]
+    fn a_rejected_row_says_nothing_about_other_columns() {
+        let csv = "a,b,t\nx,text,2021-01-01T00:00\n1,2,2021-01-01T00:00Z\n2,3,2021-01-01T00:00\n";
+        let (_, rejected, summary) = converted(csv, "a=int64,t=timestamp").unwrap();
+        assert_eq!(summary.columns[1].kind, Type::Int64);
+        assert_eq!(summary.columns[2].kind, Type::TimestampUtc);
+        assert_eq!((summary.rows, summary.rejected_rows), (1, 2));
+        assert!(
+            rejected.contains("`2021-01-01T00:00` is not with an offset, as the column's others are"),
+            "{rejected}"
+        );
+    }
+
+    #[test]
+    fn a_value_in_a_message_is_cut() {
+        let (_, rejected, _) = converted(format!("a,b\n{},1\n", "é".repeat(200)), "a=date").unwrap();
+        assert!(
+            rejected.contains(&format!("`{}…` is not", "é".repeat(100))),
+            "{rejected}"
+        );
+    }
+
+    #[test]
+    fn a_file_without_rows_or_columns_is_no_error() {
+        for (csv, columns) in [
+            ("", 0),
+            ("\n\r\n", 0),
+            ("\u{feff}", 0),
+            ("a,b", 2),
+            ("a,b\n", 2),
+            ("\na,b\n\n", 2),
+        ] {
+            let (fragment, rejected, summary) = converted(csv, "").unwrap();
+            assert_eq!(
+                (summary.rows, summary.rejected_rows, summary.columns.len()),
+                (0, 0, columns),
+                "{csv:?}"
+            );
+            assert_eq!(rejected, "");
+            assert_eq!(crate::Input::fragment(fragment).unwrap().rows(), 0);
+        }
+    }
+
+    #[test]
+    fn encoding_and_delimiter_are_told() {
+        for (csv, encoding, delimiter) in [
+            (&b"a,b\n1,2\n"[..], "utf-8", ','),
+            (b"a;b\n1;2\n", "utf-8", ';'),
+            (b"a\tb\n1\t2\n", "utf-8", '\t'),
+            (b"a|b\n1|2\n", "utf-8", '|'),
+            (b"a,b\n1,\xe9\n", "windows-1252", ','),
+            (b"\xff\xfea\0;\0b\0\n\0", "utf-16le", ';'),
+        ] {
+            let (.., summary) = converted(csv, "").unwrap();
+            assert_eq!(
+                (summary.encoding, summary.delimiter),
+                (encoding, delimiter),
+                "{csv:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_csv_says_why() {
+        let half_bad = format!("a,b\n{}", "1\n1,2\n".repeat(500));
+        assert!(converted(&half_bad, "").is_ok());
+        let late = format!("a,b\n{}{}", "1,2\n".repeat(1_000), "1\n".repeat(5_000));
+        assert_eq!(converted(&late, "").unwrap().2.rejected_rows, 5_000);
+        let most_bad = format!("a,b\n1,2\n3\n{}", "1\n1,2\n1\n".repeat(1_000));
+        for (csv, expected) in [
+            (&b"a,b\n\0\n"[..], "binary: a NUL at byte offset 4, line 2"),
+            (
+                b"<html>\n",
+                "markup: it begins with `<html` at byte offset 0, line 1",
+            ),
+            (
+                b"a,b\n1\n",
+                "1 of the first 1 records cannot be read, the first at line 2, byte offset 4: 1 fields, while the header has 2",
+            ),
+            (
+                b"a,\"b\n1,2\n",
+                "a quote opens in the header and is not closed, line 1, byte offset 0",
+            ),
+            (
+                most_bad.as_bytes(),
+                "666 of the first 1000 records cannot be read, the first at line 3, byte offset 8: 1 fields, while the header has 2",
+            ),
+            (
+                b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+                "damaged or incomplete compression: unexpected end of file",
+            ),
+        ] {
+            assert_eq!(evidence(csv), expected);
+        }
+    }
+
+    #[test]
+    fn a_pin_that_does_not_fit_makes_no_csv_of_a_file_less() {
+        let (_, _, summary) = converted("a,b\nx,1\ny,2\n", "a=int64").unwrap();
+        assert_eq!((summary.rows, summary.rejected_rows), (0, 2));
+    }
+
+    /// Gives another text each time that it is read from the start.
+    struct Changing(Vec<&'static str>, Cursor<&'static str>);
+
+    impl Read for Changing {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1.read(buffer)
+        }
+    }
+
+    impl Seek for Changing {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.1 = Cursor::new(self.0.remove(0));
+            self.1.seek(to)
+        }
+    }
+
+    #[test]
+    fn an_input_that_changes_is_seen() {
+        for after in ["a\nx\n", "a\n1\n2\n", "a\n", "b\n1\n", "", "a\n1,2\n"] {
+            let input = Changing(vec!["a\n1\n", after], Cursor::new(""));
+            let result = convert(input, &pins(""), |_| Vec::new(), Vec::new(), Vec::new());
+            assert!(
+                matches!(result, Err(ConvertError::Changed)),
+                "{after:?} {result:?}"
+            );
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! each of these in which some text is not what its type renders, a column with that text, null elsewhere. So the
 //! texts survive until the whole window's types are known.
 
+use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Type, TypeSet};
@@ -35,16 +36,26 @@ struct Described {
     columns: Vec<FragmentColumn>,
 }
 
-/// The metadata's value.
-pub(crate) fn to_json(columns: &[FragmentColumn]) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Described { version: VERSION, columns: columns.to_vec() })
+/// The pair of metadata that describes these columns.
+pub(crate) fn describe(columns: &[FragmentColumn]) -> Result<(String, String), ParquetError> {
+    let json = serde_json::to_string(&Described {
+        version: VERSION,
+        columns: columns.to_vec(),
+    });
+    Ok((
+        COLUMNS_KEY.to_owned(),
+        json.map_err(|error| ParquetError::External(Box::new(error)))?,
+    ))
 }
 
 /// Reads the metadata's value.
 pub(crate) fn from_json(json: &str) -> Result<Vec<FragmentColumn>, String> {
     let described: Described = serde_json::from_str(json).map_err(|error| error.to_string())?;
     if described.version != VERSION {
-        return Err(format!("version {} of its columns is not known, only {VERSION}", described.version));
+        return Err(format!(
+            "version {} of its columns is not known, only {VERSION}",
+            described.version
+        ));
     }
     Ok(described.columns)
 }

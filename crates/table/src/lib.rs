@@ -35,12 +35,16 @@ mod decode;
 mod footer;
 mod fragment;
 mod header;
+#[cfg(test)]
+mod laws;
 mod merge;
 mod notcsv;
 mod records;
 mod rejected;
 mod sheet;
 mod slice;
+#[cfg(test)]
+mod testing;
 pub mod types;
 mod value;
 

@@ -79,7 +79,10 @@ struct Span {
 
 enum Parsed {
     /// A record of this many bytes, without and with its line end.
-    Complete { body: usize, whole: usize },
+    Complete {
+        body: usize,
+        whole: usize,
+    },
     /// The text ends before the record does.
     Partial,
     Unclosed,
@@ -95,7 +98,10 @@ impl<R: Read> Records<R> {
             start: 0,
             end: 0,
             ended: false,
-            at: Place { line: 1, byte_offset: 0 },
+            at: Place {
+                line: 1,
+                byte_offset: 0,
+            },
             returns: 0,
             record: Record::default(),
             place: Place::default(),
@@ -139,7 +145,11 @@ impl<R: Read> Records<R> {
                 Parsed::Unclosed => return self.give_up_line(),
                 Parsed::Partial if text.len() >= MAX_RECORD_BYTES => {
                     let quoted = self.record.is_in_quotes(text, self.delimiter);
-                    return if quoted { self.give_up_line() } else { self.give_up_record() };
+                    return if quoted {
+                        self.give_up_line()
+                    } else {
+                        self.give_up_record()
+                    };
                 }
                 // Twice as much, so that a long record is looked at a few times only.
                 Parsed::Partial => {
@@ -168,7 +178,11 @@ impl<R: Read> Records<R> {
     /// A field of the last record, without its quotes; empty beyond the last.
     pub(crate) fn field(&self, index: usize) -> &[u8] {
         match self.record.fields.get(index) {
-            Some(Span { start, end, in_unquoted: true }) => &self.record.unquoted[*start..*end],
+            Some(Span {
+                start,
+                end,
+                in_unquoted: true,
+            }) => &self.record.unquoted[*start..*end],
             Some(Span { start, end, .. }) => &self.buffer[self.raw.start + start..self.raw.start + end],
             None => &[],
         }
@@ -256,7 +270,11 @@ impl<R: Read> Records<R> {
             self.start = 0;
             self.raw = 0..0;
         }
-        let size = self.buffer.len().max(wanted.min(2 * MAX_RECORD_BYTES)).max(FIRST_BUFFER_BYTES);
+        let size = self
+            .buffer
+            .len()
+            .max(wanted.min(2 * MAX_RECORD_BYTES))
+            .max(FIRST_BUFFER_BYTES);
         if self.end == self.buffer.len() || size > self.buffer.len() {
             self.buffer.resize(size.max(self.end + FIRST_BUFFER_BYTES), 0);
         }
@@ -291,14 +309,26 @@ impl Record {
                     None if ended => text.len(),
                     None => return Parsed::Partial,
                 };
-                (Span { start: at, end: stop, in_unquoted: false }, stop)
+                (
+                    Span {
+                        start: at,
+                        end: stop,
+                        in_unquoted: false,
+                    },
+                    stop,
+                )
             };
             self.fields.push(span);
             match text.get(stop) {
                 Some(byte) if *byte == delimiter => at = stop + 1,
                 // Whether a line feed follows a carriage return is to be seen first.
                 Some(b'\r') if stop + 1 == text.len() && !ended => return Parsed::Partial,
-                _ => return Parsed::Complete { body: stop, whole: stop + line_end(&text[stop..]) },
+                _ => {
+                    return Parsed::Complete {
+                        body: stop,
+                        whole: stop + line_end(&text[stop..]),
+                    };
+                }
             }
         }
     }
@@ -311,13 +341,22 @@ impl Record {
             _ => return Parsed::Partial,
         };
         match self.parse(&text[..body], delimiter, true) {
-            Parsed::Complete { .. } => Parsed::Complete { body, whole: body + line_end(&text[body..]) },
+            Parsed::Complete { .. } => Parsed::Complete {
+                body,
+                whole: body + line_end(&text[body..]),
+            },
             other => other,
         }
     }
 
     /// Reads the field whose opening quote is at `open`: its span, and where it stops.
-    fn quoted(&mut self, text: &[u8], open: usize, delimiter: u8, ended: bool) -> Result<(Span, usize), Parsed> {
+    fn quoted(
+        &mut self,
+        text: &[u8],
+        open: usize,
+        delimiter: u8,
+        ended: bool,
+    ) -> Result<(Span, usize), Parsed> {
         let missing = if ended { Parsed::Unclosed } else { Parsed::Partial };
         let lines_before = self.inner_lines;
         let unquoted = self.unquoted.len();
@@ -352,11 +391,25 @@ impl Record {
             },
         };
         if !copied && stop == after {
-            return Ok((Span { start: open + 1, end: close, in_unquoted: false }, stop));
+            return Ok((
+                Span {
+                    start: open + 1,
+                    end: close,
+                    in_unquoted: false,
+                },
+                stop,
+            ));
         }
         self.unquoted.extend_from_slice(&text[part..close]);
         self.unquoted.extend_from_slice(&text[after..stop]);
-        Ok((Span { start: unquoted, end: self.unquoted.len(), in_unquoted: true }, stop))
+        Ok((
+            Span {
+                start: unquoted,
+                end: self.unquoted.len(),
+                in_unquoted: true,
+            },
+            stop,
+        ))
     }
 
     /// Whether a text without a complete record ends within quotes.
@@ -377,7 +430,9 @@ fn line_end(text: &[u8]) -> usize {
 /// Line ends within a text.
 fn lines_in(text: &[u8]) -> u64 {
     let feeds = memchr_iter(b'\n', text).count();
-    let lone_returns = memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n')).count();
+    let lone_returns = memchr_iter(b'\r', text)
+        .filter(|at| text.get(at + 1) != Some(&b'\n'))
+        .count();
     (feeds + lone_returns) as u64
 }
 
@@ -403,7 +458,9 @@ pub(crate) fn find_delimiter(text: &[u8], ended: bool) -> u8 {
             if at >= text.len() {
                 break;
             }
-            let Parsed::Complete { whole, .. } = record.parse(&text[at..], delimiter, ended) else { break };
+            let Parsed::Complete { whole, .. } = record.parse(&text[at..], delimiter, ended) else {
+                break;
+            };
             if header == 0 {
                 header = record.fields.len();
             }
@@ -451,9 +508,20 @@ mod tests {
             if found == Found::End {
                 return rows;
             }
-            let fields = if found == Found::Record { 0..records.len() } else { 0..0 };
-            let fields = fields.map(|index| String::from_utf8(records.field(index).to_vec()).unwrap()).collect();
-            rows.push((found, records.place(), String::from_utf8(records.raw().to_vec()).unwrap(), fields));
+            let fields = if found == Found::Record {
+                0..records.len()
+            } else {
+                0..0
+            };
+            let fields = fields
+                .map(|index| String::from_utf8(records.field(index).to_vec()).unwrap())
+                .collect();
+            rows.push((
+                found,
+                records.place(),
+                String::from_utf8(records.raw().to_vec()).unwrap(),
+                fields,
+            ));
         }
     }
 
@@ -505,7 +573,10 @@ mod tests {
             (8, 20, "c"),
             (10, 23, "  d"),
         ];
-        assert_eq!(found, expected.map(|(line, offset, raw)| (line, offset, raw.to_owned())));
+        assert_eq!(
+            found,
+            expected.map(|(line, offset, raw)| (line, offset, raw.to_owned()))
+        );
     }
 
     #[test]
@@ -515,8 +586,14 @@ mod tests {
                 let found = rows(text.as_bytes(), at_once);
                 assert_eq!(found[0].0, Found::UnclosedQuote, "{text:?}");
                 assert_eq!(found[0].2, "a,\"b");
-                let rest: Vec<_> = found[1..].iter().map(|row| (row.0, row.1.line, row.3.join("|"))).collect();
-                let expected = [(Found::Record, 2, "c|d".to_owned()), (Found::Record, 3, "e|f".to_owned())];
+                let rest: Vec<_> = found[1..]
+                    .iter()
+                    .map(|row| (row.0, row.1.line, row.3.join("|")))
+                    .collect();
+                let expected = [
+                    (Found::Record, 2, "c|d".to_owned()),
+                    (Found::Record, 3, "e|f".to_owned()),
+                ];
                 assert_eq!(rest, expected, "{text:?}");
             }
         }
@@ -538,7 +615,13 @@ mod tests {
         let mut lines = 0;
         while records.read().unwrap() != Found::End {
             lines += 1;
-            assert_eq!(records.place(), Place { line: lines, byte_offset: (lines - 1) * 5 });
+            assert_eq!(
+                records.place(),
+                Place {
+                    line: lines,
+                    byte_offset: (lines - 1) * 5
+                }
+            );
         }
         assert_eq!(lines, 1_000_000);
     }
@@ -548,9 +631,18 @@ mod tests {
         let long = "é".repeat(MAX_RECORD_BYTES);
         let text = format!("a\n{long}\nb\n");
         let found = rows(text.as_bytes(), usize::MAX);
-        assert_eq!(found.iter().map(|row| row.0).collect::<Vec<_>>(), [Found::Record, Found::TooLong, Found::Record]);
+        assert_eq!(
+            found.iter().map(|row| row.0).collect::<Vec<_>>(),
+            [Found::Record, Found::TooLong, Found::Record]
+        );
         assert!(found[1].2.len() <= MAX_RAW_BYTES && found[1].2.len() > MAX_RAW_BYTES - 4);
-        assert_eq!(found[2].1, Place { line: 3, byte_offset: 3 + 2 * MAX_RECORD_BYTES as u64 });
+        assert_eq!(
+            found[2].1,
+            Place {
+                line: 3,
+                byte_offset: 3 + 2 * MAX_RECORD_BYTES as u64
+            }
+        );
         assert_eq!(found[2].3, ["b"]);
     }
 
@@ -570,7 +662,11 @@ mod tests {
             ("a|b", b'|'),
             ("\n\na;b\n", b';'),
         ] {
-            assert_eq!(char::from(find_delimiter(text.as_bytes(), true)), char::from(expected), "{text:?}");
+            assert_eq!(
+                char::from(find_delimiter(text.as_bytes(), true)),
+                char::from(expected),
+                "{text:?}"
+            );
         }
     }
 

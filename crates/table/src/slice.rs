@@ -27,9 +27,15 @@ impl FileSlice {
     fn from(&self, start: u64) -> Result<Self, ParquetError> {
         let from = self.bytes.start.saturating_add(start);
         if from > self.bytes.end {
-            return Err(ParquetError::EOF(format!("{start} lies behind the end, {}", self.len())));
+            return Err(ParquetError::EOF(format!(
+                "{start} lies behind the end, {}",
+                self.len()
+            )));
         }
-        Ok(Self { file: Arc::clone(&self.file), bytes: from..self.bytes.end })
+        Ok(Self {
+            file: Arc::clone(&self.file),
+            bytes: from..self.bytes.end,
+        })
     }
 }
 
@@ -61,7 +67,10 @@ impl ChunkReader for FileSlice {
         let mut rest = self.from(start)?;
         // Before anything is allocated: the length may come from a damaged footer.
         if length as u64 > rest.len() {
-            return Err(ParquetError::EOF(format!("{length} bytes from {start} on lie behind the end, {}", self.len())));
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes from {start} on lie behind the end, {}",
+                self.len()
+            )));
         }
         let mut bytes = vec![0; length];
         rest.read_exact(&mut bytes)?;

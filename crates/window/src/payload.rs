@@ -2,8 +2,11 @@
 //!
 //! Running executions and redrives carry yesterday's payload: fields are only ever added, with a default.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::name::{self, Bucket, ETag, FragmentId, ObjectKey};
 use crate::window::Window;
@@ -39,12 +42,29 @@ impl ExecutionInput {
     ///
     /// None in practice: [`serde_json::Error`] would mean that a field cannot be written as JSON.
     pub fn named(&self) -> Result<(String, String), serde_json::Error> {
-        // A `Value` keeps its keys sorted (unless serde_json's `preserve_order` is on; the test below would tell).
-        let json = serde_json::to_value(self)?.to_string();
+        let json = canonical(serde_json::to_value(self)?).to_string();
         Ok((
             format!("{}-{}", self.window, name::short_sha256(json.as_bytes())),
             json,
         ))
+    }
+}
+
+/// The same value with the keys of each object sorted. `serde_json` sorts them by itself, but not where another crate
+/// of the same build turns its `preserve_order` on.
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<String, Value> = members.into_iter().collect();
+            Value::Object(
+                sorted
+                    .into_iter()
+                    .map(|(key, value)| (key, canonical(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
+        scalar => scalar,
     }
 }
 

@@ -45,7 +45,9 @@ impl std::str::FromStr for WindowLength {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let minutes = text.parse().map_err(|_| format!("`{text}` is not a number of minutes"))?;
+        let minutes = text
+            .parse()
+            .map_err(|_| format!("`{text}` is not a number of minutes"))?;
         Self::from_minutes(minutes).map_err(|error| error.to_string())
     }
 }

@@ -27,15 +27,22 @@ impl Standing {
         let carried = self.lineage.into_iter().map(|input| {
             let start = end;
             end += input.source.rows;
-            Carried { input, rows: start..end }
+            Carried {
+                input,
+                rows: start..end,
+            }
         });
-        carried.filter(|carried| !staged(&carried.input.fragment)).collect()
+        carried
+            .filter(|carried| !staged(&carried.input.fragment))
+            .collect()
     }
 }
 
 /// Reads what the object at `key`, known as `head`, says of itself; `None` when it is another by now.
 pub(crate) async fn read(ours: &impl Store, key: &ObjectKey, head: &Head) -> Result<Option<Standing>, Error> {
-    let Some(mut tail) = tail(ours, key, head, TAIL_BYTES).await? else { return Ok(None) };
+    let Some(mut tail) = tail(ours, key, head, TAIL_BYTES).await? else {
+        return Ok(None);
+    };
     let needed = Footer::bytes(&tail).map_err(Error::corrupt(key))?;
     if needed > tail.len() as u64 {
         match self::tail(ours, key, head, needed).await? {
@@ -66,7 +73,12 @@ async fn tail(ours: &impl Store, key: &ObjectKey, head: &Head, bytes: u64) -> Re
         Ok(read) if read as u64 == expected => Ok(Some(tail)),
         outcome => {
             let reason = outcome.map_or_else(|error| error.to_string(), |_| "it ended early".to_owned());
-            Err(Error::CutOff { key: key.clone(), read: tail.len() as u64, bytes: expected, reason })
+            Err(Error::CutOff {
+                key: key.clone(),
+                read: tail.len() as u64,
+                bytes: expected,
+                reason,
+            })
         }
     }
 }

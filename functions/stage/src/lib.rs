@@ -52,8 +52,9 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
     ///
     /// [`Error`]; what was staged of the file before stands as it was.
     pub async fn handle(&self, event: Value) -> Result<StageOutput, Error> {
-        let input: StageInput = serde_json::from_value(event)
-            .map_err(|error| Error::InvalidInput { reason: error.to_string() })?;
+        let input: StageInput = serde_json::from_value(event).map_err(|error| Error::InvalidInput {
+            reason: error.to_string(),
+        })?;
         self.check(&input)?;
         self.role.granted().await?;
         let key = &input.file.key;
@@ -61,7 +62,8 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
         let staged_key = fragment.staging_key(&input.window);
         let rejected_key = fragment.rejected_key(&input.window);
         for attempt in 1..=ATTEMPTS {
-            let (staged, rejected) = tokio::try_join!(self.ours.head(&staged_key), self.ours.head(&rejected_key))?;
+            let (staged, rejected) =
+                tokio::try_join!(self.ours.head(&staged_key), self.ours.head(&rejected_key))?;
             let spooled = source::spool(&self.theirs, input.bucket.as_str(), key).await?;
             let (etag, bytes) = (spooled.etag.clone(), spooled.bytes);
             let built = self.build(&input, spooled).await?;
@@ -72,16 +74,32 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
                 "file read"
             );
             if summary.rejected_rows > 0
-                && self.put_rejected(&rejected_key, rejected.as_ref(), &built.rejected, &etag).await?
+                && self
+                    .put_rejected(&rejected_key, rejected.as_ref(), &built.rejected, &etag)
+                    .await?
                     == Written::Lost
             {
                 store::pause(attempt).await;
                 continue;
             }
             let condition = Condition::unchanged_since(staged.as_ref());
-            match self.put(&staged_key, &condition, &built.file, "application/vnd.apache.parquet", &[]).await? {
+            match self
+                .put(
+                    &staged_key,
+                    &condition,
+                    &built.file,
+                    "application/vnd.apache.parquet",
+                    &[],
+                )
+                .await?
+            {
                 Written::As(etag) => {
-                    return Ok(StageOutput { index: input.index, status: StageStatus::Staged, fragment, etag });
+                    return Ok(StageOutput {
+                        index: input.index,
+                        status: StageStatus::Staged,
+                        fragment,
+                        etag,
+                    });
                 }
                 Written::Lost => store::pause(attempt).await,
             }
@@ -93,9 +111,16 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
     /// execution by hand must not be able to point the publisher's role anywhere else.
     fn check(&self, input: &StageInput) -> Result<(), Error> {
         let key = &input.file.key;
-        let elsewhere = self.config.source_prefix.key_of(key.as_str()).map(|allowed| allowed != *key);
+        let elsewhere = self
+            .config
+            .source_prefix
+            .key_of(key.as_str())
+            .map(|allowed| allowed != *key);
         if input.bucket != self.config.source_bucket || elsewhere.unwrap_or(true) {
-            let reason = format!("`{}/{key}` does not lie under the configured source", input.bucket);
+            let reason = format!(
+                "`{}/{key}` does not lie under the configured source",
+                input.bucket
+            );
             return Err(Error::InvalidInput { reason });
         }
         Ok(())
@@ -124,11 +149,18 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
             };
             let summary = table::convert(csv, &types, metadata, &mut fragment, &mut rejected)
                 .map_err(|error| Error::conversion(file.key.as_str(), error))?;
-            Ok(Fragment { file: fragment, rejected, summary })
+            Ok(Fragment {
+                file: fragment,
+                rejected,
+                summary,
+            })
         };
         tokio::task::spawn_blocking(build)
             .await
-            .map_err(|panic| Error::Internal { doing: "converting", reason: panic.to_string() })?
+            .map_err(|panic| Error::Internal {
+                doing: "converting",
+                reason: panic.to_string(),
+            })?
     }
 
     async fn put_rejected(
@@ -139,7 +171,14 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
         etag: &ETag,
     ) -> Result<Written, Error> {
         let metadata = [(REJECTED_ETAG_METADATA, etag.to_string())];
-        self.put(key, &Condition::unchanged_since(standing), rows, "application/x-ndjson", &metadata).await
+        self.put(
+            key,
+            &Condition::unchanged_since(standing),
+            rows,
+            "application/x-ndjson",
+            &metadata,
+        )
+        .await
     }
 
     async fn put(
@@ -151,10 +190,22 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
         metadata: &[(&'static str, String)],
     ) -> Result<Written, Error> {
         let reading = Error::internal("reading a scratch file");
-        let (mut file, bytes) =
-            file.try_clone().and_then(|file| file.metadata().map(|known| (file, known.len()))).map_err(reading)?;
+        let (mut file, bytes) = file
+            .try_clone()
+            .and_then(|file| file.metadata().map(|known| (file, known.len())))
+            .map_err(reading)?;
         file.rewind().map_err(Error::internal("reading a scratch file"))?;
-        let put = Put { key, condition, bytes, content_type, metadata, acl: None };
-        Ok(self.ours.put(put, Box::new(tokio::fs::File::from_std(file))).await?)
+        let put = Put {
+            key,
+            condition,
+            bytes,
+            content_type,
+            metadata,
+            acl: None,
+        };
+        Ok(self
+            .ours
+            .put(put, Box::new(tokio::fs::File::from_std(file)))
+            .await?)
     }
 }

@@ -21,5 +21,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         role,
         config,
     };
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| stage.handle(event.payload).await)).await
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
+        stage.handle(event.payload).await
+    }))
+    .await
 }

@@ -23,10 +23,20 @@ pub(crate) async fn spool(theirs: &impl Store, bucket: &str, key: &ObjectKey) ->
     let Object { head, body } = find(theirs, bucket, key).await?;
     let file = tempfile::tempfile().map_err(Error::internal("making a scratch file"))?;
     let (file, read, cut_off) = copy(body, file).await?;
-    if let Some(reason) = cut_off.or_else(|| (read != head.bytes).then(|| "its length is another".to_owned())) {
-        return Err(Error::SourceCutOff { key: key.to_string(), read, bytes: head.bytes, reason });
+    if let Some(reason) = cut_off.or_else(|| (read != head.bytes).then(|| "its length is another".to_owned()))
+    {
+        return Err(Error::SourceCutOff {
+            key: key.to_string(),
+            read,
+            bytes: head.bytes,
+            reason,
+        });
     }
-    Ok(Spooled { etag: head.etag, bytes: head.bytes, file })
+    Ok(Spooled {
+        etag: head.etag,
+        bytes: head.bytes,
+        file,
+    })
 }
 
 async fn find(theirs: &impl Store, bucket: &str, key: &ObjectKey) -> Result<Object, Error> {
@@ -43,8 +53,13 @@ async fn find(theirs: &impl Store, bucket: &str, key: &ObjectKey) -> Result<Obje
     match (theirs.get(&key.with_leading_slash(), None).await, denied) {
         (Ok(Some(object)), _) => Ok(object),
         (Ok(None), Some(denied)) => Err(Error::SourceDenied(denied)),
-        (Ok(None), None) => Err(Error::SourceMissing { bucket: bucket.to_owned(), key: key.to_string() }),
-        (Err(error), denied) if error.kind == Kind::Denied => Err(Error::SourceDenied(denied.unwrap_or(error))),
+        (Ok(None), None) => Err(Error::SourceMissing {
+            bucket: bucket.to_owned(),
+            key: key.to_string(),
+        }),
+        (Err(error), denied) if error.kind == Kind::Denied => {
+            Err(Error::SourceDenied(denied.unwrap_or(error)))
+        }
         (Err(error), _) => Err(Error::Source(error)),
     }
 }
@@ -58,12 +73,16 @@ async fn copy(mut body: Body, file: File) -> Result<(File, u64, Option<String>),
         match body.read(&mut chunk).await {
             Ok(0) => break None,
             Ok(bytes) => {
-                file.write_all(&chunk[..bytes]).await.map_err(Error::internal("writing to a scratch file"))?;
+                file.write_all(&chunk[..bytes])
+                    .await
+                    .map_err(Error::internal("writing to a scratch file"))?;
                 read += bytes as u64;
             }
             Err(error) => break Some(error.to_string()),
         }
     };
-    file.flush().await.map_err(Error::internal("writing to a scratch file"))?;
+    file.flush()
+        .await
+        .map_err(Error::internal("writing to a scratch file"))?;
     Ok((file.into_std().await, read, cut_off))
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use window::payload::{BYTES_PER_EXECUTION, ExecutionInput, FILES_PER_EXECUTION, File, Message, SourceBucket};
+use window::payload::{
+    BYTES_PER_EXECUTION, ExecutionInput, FILES_PER_EXECUTION, File, Message, SourceBucket,
+};
 use window::{Bucket, ObjectKey, Window, file_time};
 
 use crate::{Config, Error};
@@ -35,13 +37,20 @@ pub struct Refused {
 /// cannot is a [`Refused`] of the plan, and holds back no other.
 pub fn plan(config: &Config, message: &Message, text: &str) -> Result<Plan, Error> {
     let announced = announced(config, text)?;
-    let mut plan = Plan { files: announced.len(), ..Plan::default() };
+    let mut plan = Plan {
+        files: announced.len(),
+        ..Plan::default()
+    };
     // Sorted, so that neither the order of a message nor repetitions in it matter.
     let mut windows: BTreeMap<Timestamp, (Window, BTreeSet<(Timestamp, ObjectKey)>)> = BTreeMap::new();
     for (index, object) in announced.iter().enumerate() {
         match placed(config, message, index, object) {
             Ok((window, file)) => {
-                windows.entry(window.start()).or_insert((window, BTreeSet::new())).1.insert((file.time, file.key));
+                windows
+                    .entry(window.start())
+                    .or_insert((window, BTreeSet::new()))
+                    .1
+                    .insert((file.time, file.key));
             }
             Err(reason) => plan.refused.push(Refused { reason }),
         }
@@ -55,7 +64,9 @@ pub fn plan(config: &Config, message: &Message, text: &str) -> Result<Plan, Erro
             closes_at,
             files: Vec::new(),
             message: message.clone(),
-            source: SourceBucket { bucket: config.source_bucket.clone() },
+            source: SourceBucket {
+                bucket: config.source_bucket.clone(),
+            },
             window,
         };
         plan.executions.extend(chunked(&empty, files));
@@ -68,7 +79,9 @@ fn announced(config: &Config, text: &str) -> Result<Vec<Value>, Error> {
     let message: Value =
         serde_json::from_str(text).map_err(|error| Error::invalid(format!("it is not JSON: {error}")))?;
     let Value::Object(mut message) = message else {
-        return Err(Error::invalid("it is not a JSON object with `s3_bucket` and `s3_objects`"));
+        return Err(Error::invalid(
+            "it is not a JSON object with `s3_bucket` and `s3_objects`",
+        ));
     };
     match message.get("s3_bucket") {
         None => return Err(Error::invalid("`s3_bucket` is missing")),
@@ -89,11 +102,19 @@ fn announced(config: &Config, text: &str) -> Result<Vec<Value>, Error> {
 }
 
 /// The window that an announced object belongs to; else why there is none.
-fn placed(config: &Config, message: &Message, index: usize, object: &Value) -> Result<(Window, File), String> {
+fn placed(
+    config: &Config,
+    message: &Message,
+    index: usize,
+    object: &Value,
+) -> Result<(Window, File), String> {
     let Value::String(announced) = object else {
         return Err(format!("entry {index} of `s3_objects` is not a string"));
     };
-    let key = config.source_prefix.key_of(announced).map_err(|error| error.to_string())?;
+    let key = config
+        .source_prefix
+        .key_of(announced)
+        .map_err(|error| error.to_string())?;
     let time = file_time::parse(key.as_str(), config.default_offset).map_err(|error| error.to_string())?;
     if time.duration_since(message.timestamp) > config.max_future {
         let (allowed, announced) = (config.max_future.as_mins(), message.timestamp);
@@ -123,7 +144,10 @@ fn chunked(empty: &ExecutionInput, files: Vec<File>) -> Vec<ExecutionInput> {
             }
             _ => {
                 bytes = own_bytes + file_bytes;
-                chunks.push(ExecutionInput { files: vec![file], ..empty.clone() });
+                chunks.push(ExecutionInput {
+                    files: vec![file],
+                    ..empty.clone()
+                });
             }
         }
     }
@@ -158,7 +182,10 @@ mod tests {
     }
 
     fn message() -> Message {
-        Message { id: "m1".to_owned(), timestamp: "2021-01-01T18:02:00Z".parse().unwrap() }
+        Message {
+            id: "m1".to_owned(),
+            timestamp: "2021-01-01T18:02:00Z".parse().unwrap(),
+        }
     }
 
     fn planned(text: &str) -> Result<Plan, Error> {
@@ -166,24 +193,48 @@ mod tests {
     }
 
     fn objects(names: &[&str]) -> String {
-        let keys: Vec<String> = names.iter().map(|name| format!("/infra-eng/x/input/{name}")).collect();
+        let keys: Vec<String> = names
+            .iter()
+            .map(|name| format!("/infra-eng/x/input/{name}"))
+            .collect();
         serde_json::json!({"s3_bucket": "arn:aws:s3:::macroscope-interviews", "s3_objects": keys}).to_string()
     }
 
     #[test]
     fn a_message_that_cannot_be_used_says_what_is_wrong() {
         for (text, expected) in [
-            ("three files", "invalid message: it is not JSON: expected ident at line 1 column 2"),
-            ("[]", "invalid message: it is not a JSON object with `s3_bucket` and `s3_objects`"),
-            (r#"{"s3_objects":["a"]}"#, "invalid message: `s3_bucket` is missing"),
-            (r#"{"s3_bucket":1,"s3_objects":["a"]}"#, "invalid message: `s3_bucket` is not a string"),
+            (
+                "three files",
+                "invalid message: it is not JSON: expected ident at line 1 column 2",
+            ),
+            (
+                "[]",
+                "invalid message: it is not a JSON object with `s3_bucket` and `s3_objects`",
+            ),
+            (
+                r#"{"s3_objects":["a"]}"#,
+                "invalid message: `s3_bucket` is missing",
+            ),
+            (
+                r#"{"s3_bucket":1,"s3_objects":["a"]}"#,
+                "invalid message: `s3_bucket` is not a string",
+            ),
             (
                 r#"{"s3_bucket":"arn:aws:s3:::b/k","s3_objects":["a"]}"#,
                 "invalid message: `s3_bucket`: `arn:aws:s3:::b/k` is not a bucket: expected 3 to 63 of a-z, 0-9, `-` and `.`",
             ),
-            (r#"{"s3_bucket":"macroscope-interviews"}"#, "invalid message: `s3_objects` is missing"),
-            (r#"{"s3_bucket":"macroscope-interviews","s3_objects":"a"}"#, "invalid message: `s3_objects` is not a list"),
-            (r#"{"s3_bucket":"macroscope-interviews","s3_objects":[]}"#, "invalid message: `s3_objects` is empty"),
+            (
+                r#"{"s3_bucket":"macroscope-interviews"}"#,
+                "invalid message: `s3_objects` is missing",
+            ),
+            (
+                r#"{"s3_bucket":"macroscope-interviews","s3_objects":"a"}"#,
+                "invalid message: `s3_objects` is not a list",
+            ),
+            (
+                r#"{"s3_bucket":"macroscope-interviews","s3_objects":[]}"#,
+                "invalid message: `s3_objects` is empty",
+            ),
             (
                 r#"{"s3_bucket":"arn:aws:s3:::other-bucket","s3_objects":["a"]}"#,
                 "the message names the bucket `arn:aws:s3:::other-bucket`, and this stack reads from `macroscope-interviews` only",
@@ -209,13 +260,24 @@ mod tests {
         let windows: Vec<(String, Vec<&str>)> = plan
             .executions
             .iter()
-            .map(|input| (input.window.id(), input.files.iter().map(|file| file.key.base_name()).collect()))
+            .map(|input| {
+                (
+                    input.window.id(),
+                    input.files.iter().map(|file| file.key.base_name()).collect(),
+                )
+            })
             .collect();
         assert_eq!(
             windows,
             [
-                ("20210101T180000Z".to_owned(), vec!["2021-01-01T18:00:00Z.csv", "2021-01-1T12:01:31-06:00.csv"]),
-                ("20210101T180500Z".to_owned(), vec!["2021-01-1T12:06:00-06:00.csv"]),
+                (
+                    "20210101T180000Z".to_owned(),
+                    vec!["2021-01-01T18:00:00Z.csv", "2021-01-1T12:01:31-06:00.csv"]
+                ),
+                (
+                    "20210101T180500Z".to_owned(),
+                    vec!["2021-01-1T12:06:00-06:00.csv"]
+                ),
                 ("20210101T190000Z".to_owned(), vec!["2021-01-01T19:02:00Z.csv"]),
             ]
         );
@@ -223,14 +285,20 @@ mod tests {
         assert_eq!(refused.len(), 3, "{refused:#?}");
         assert!(refused[0].contains("`report.csv` is not a time"), "{refused:#?}");
         assert!(refused[1].contains("`..` segment"), "{refused:#?}");
-        assert!(refused[2].contains("`2021-01-01T19:02:01Z.csv` lies more than 60 minutes ahead"), "{refused:#?}");
+        assert!(
+            refused[2].contains("`2021-01-01T19:02:01Z.csv` lies more than 60 minutes ahead"),
+            "{refused:#?}"
+        );
         assert_eq!(plan.files, 8);
     }
 
     #[test]
     fn entries_that_are_no_strings_are_refused_by_their_place() {
         let text = r#"{"s3_bucket":"macroscope-interviews","s3_objects":[null]}"#;
-        assert_eq!(planned(text).unwrap().refused[0].reason, "entry 0 of `s3_objects` is not a string");
+        assert_eq!(
+            planned(text).unwrap().refused[0].reason,
+            "entry 0 of `s3_objects` is not a string"
+        );
     }
 
     #[test]
@@ -246,7 +314,11 @@ mod tests {
         for input in &plan.executions {
             let (_, json) = input.named().unwrap();
             assert!(json.len() <= BYTES_PER_EXECUTION, "{} bytes", json.len());
-            assert!(input.files.len() <= FILES_PER_EXECUTION, "{} files", input.files.len());
+            assert!(
+                input.files.len() <= FILES_PER_EXECUTION,
+                "{} files",
+                input.files.len()
+            );
             files += input.files.len();
         }
         assert_eq!(files, 900);
@@ -255,7 +327,11 @@ mod tests {
             let mut more = pair[0].clone();
             more.files.push(pair[1].files[0].clone());
             let too_large = more.named().unwrap().1.len() > BYTES_PER_EXECUTION;
-            assert!(too_large || more.files.len() > FILES_PER_EXECUTION, "{} files", pair[0].files.len());
+            assert!(
+                too_large || more.files.len() > FILES_PER_EXECUTION,
+                "{} files",
+                pair[0].files.len()
+            );
         }
     }
 
