@@ -18,12 +18,12 @@ default:
 # The main job, here and now: build, start a local cloud, deploy, publish, show what came of it
 [group('try')]
 demo: _build-local
-    {{ python }} e2e/demo.py
+    @{{ python }} e2e/demo.py
 
 # A local cloud with the stack deployed, that stays up until Ctrl-C
 [group('try')]
 local: _build-local
-    {{ python }} e2e/local.py
+    @{{ python }} e2e/local.py
 
 # Ask about windows and results: `just ask place NAME …`, `just ask inspect FILE`
 [group('try')]
@@ -106,6 +106,23 @@ destroy: _venv
     fi
     echo "The stack {{ stack }} is gone. Its data stays in s3://$data: keep it, or empty and remove that bucket by hand."
 
+# Begin a stack with the bucket that a former one left; then `just deploy BucketName=BUCKET …` adds the rest
+[group('deploy')]
+adopt bucket: _venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    bucket={{ quote(bucket) }}
+    aws cloudformation create-change-set --stack-name {{ quote(stack) }} --change-set-name adopt \
+        --change-set-type IMPORT --template-body '{"Resources": {"Bucket": {"Type": "AWS::S3::Bucket",
+            "DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain",
+            "Properties": {"BucketName": "'"$bucket"'"}}}}' \
+        --resources-to-import '[{"ResourceType": "AWS::S3::Bucket", "LogicalResourceId": "Bucket",
+            "ResourceIdentifier": {"BucketName": "'"$bucket"'"}}]' >/dev/null
+    aws cloudformation wait change-set-create-complete --stack-name {{ quote(stack) }} --change-set-name adopt
+    aws cloudformation execute-change-set --stack-name {{ quote(stack) }} --change-set-name adopt
+    aws cloudformation wait stack-import-complete --stack-name {{ quote(stack) }}
+    echo "The stack {{ stack }} holds s3://$bucket. Next: just stack={{ stack }} deploy BucketName=$bucket …"
+
 # The bucket for code: the given one, else one per account, Region and stack
 [private]
 _code-bucket: _venv
@@ -125,7 +142,7 @@ _code-bucket: _venv
 [private]
 _build-local: _venv
     cargo build --workspace --bins --locked
-    {{ python }} e2e/zip.py target/debug
+    @{{ python }} e2e/zip.py target/debug
 
 # Python for the local cloud and the linters
 [private]

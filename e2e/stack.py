@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 import uuid
@@ -77,6 +78,11 @@ def deploy(cloud: LocalCloud, name: str, parameters: dict[str, str]) -> Stack:
         just(cloud, "--no-deps", f"stack={name}", "deploy", *(f"{key}={value}" for key, value in parameters.items()))
     except RuntimeError as error:
         raise RuntimeError("\n".join([str(error), *failures(cloud, name)])) from None
+    return deployed(cloud, name)
+
+
+def deployed(cloud: LocalCloud, name: str) -> Stack:
+    """The stack of that name."""
     stack = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return Stack(cloud, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
 
@@ -112,7 +118,10 @@ def just(cloud: LocalCloud, *arguments: str) -> str:
     environment = os.environ | cloud.environment(OUR_ACCOUNT)
     result = subprocess.run(["just", *arguments], env=environment, cwd=ROOT, text=True, capture_output=True)
     if result.returncode != 0:
-        raise RuntimeError(f"`just {' '.join(arguments)}` failed:\n{result.stdout}{result.stderr}")
+        # Without the progress of uploads, which would hide the reason.
+        lines = re.split(r"[\r\n]+", result.stdout + result.stderr)
+        said = "\n".join(line for line in lines if not line.startswith("Uploading to "))
+        raise RuntimeError(f"`just {' '.join(arguments)}` failed:\n{said}")
     return result.stdout
 
 

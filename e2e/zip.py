@@ -17,9 +17,10 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         bootstrap = zipfile.ZipInfo("bootstrap", date_time=(1980, 1, 1, 0, 0, 0))
         bootstrap.external_attr = 0o755 << 16
-        # Hardly compressed: it is unpacked again at once.
-        with zipfile.ZipFile(folder / "bootstrap.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            archive.writestr(bootstrap, (built / function).read_bytes())
+        with zipfile.ZipFile(folder / "bootstrap.zip", "w") as archive:
+            # Quickly rather than well: it is unpacked again at once.
+            binary = (built / function).read_bytes()
+            archive.writestr(bootstrap, binary, compress_type=zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 if __name__ == "__main__":
