@@ -23,9 +23,7 @@ pub(crate) fn answer(arguments: &Arguments) -> Result<String, String> {
 fn read(path: &Path) -> Result<String, String> {
     let footer = footer(path)?;
     let text = |key: &str| {
-        footer
-            .metadata(key)
-            .ok_or_else(|| format!("its metadata has no `{key}`: Windrow did not write it"))
+        footer.metadata(key).ok_or_else(|| format!("its metadata has no `{key}`: Windrow did not write it"))
     };
     let window: Window = serde_json::from_str(text(WINDOW_KEY)?).map_err(|error| error.to_string())?;
     let lineage: Vec<Input> = serde_json::from_str(text(LINEAGE_KEY)?).map_err(|error| error.to_string())?;
@@ -35,16 +33,8 @@ fn read(path: &Path) -> Result<String, String> {
     let mut answer = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(answer, "window {window}, {} to {}", window.start(), window.end());
-    let _ = writeln!(
-        answer,
-        "{} inputs, {rows} rows, {rejected} rejected rows",
-        lineage.len()
-    );
-    let _ = writeln!(
-        answer,
-        "{:>12} {:>9} {:>12}  {:<24} key",
-        "rows", "rejected", "bytes", "time"
-    );
+    let _ = writeln!(answer, "{} inputs, {rows} rows, {rejected} rejected rows", lineage.len());
+    let _ = writeln!(answer, "{:>12} {:>9} {:>12}  {:<24} key", "rows", "rejected", "bytes", "time");
     for Input { source, .. } in &lineage {
         let (time, key) = (source.time.to_string(), &source.key);
         let _ = writeln!(

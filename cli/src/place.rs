@@ -36,11 +36,7 @@ pub(crate) fn answer(arguments: &Arguments) -> Result<String, String> {
 fn place(name: &str, arguments: &Arguments) -> Result<String, String> {
     let time = file_time::parse(name, arguments.default_offset).map_err(|error| error.to_string())?;
     let window = Window::of(time, arguments.window_minutes).map_err(|error| error.to_string())?;
-    Ok(format!(
-        "{window}  {} to {}  {name}",
-        window.start(),
-        window.end()
-    ))
+    Ok(format!("{window}  {} to {}  {name}", window.start(), window.end()))
 }
 
 #[cfg(test)]
@@ -63,35 +59,17 @@ mod tests {
             asked(&["windrow", "place", "2021-01-1T12:01:31-06:00.csv"]).unwrap(),
             "20210101T180000Z  2021-01-01T18:00:00Z to 2021-01-01T18:05:00Z  2021-01-1T12:01:31-06:00.csv\n"
         );
-        let fitted = [
-            "--window-minutes",
-            "60",
-            "--default-offset",
-            "-06:00",
-            "2021-01-01T12:01.csv",
-        ];
+        let fitted = ["--window-minutes", "60", "--default-offset", "-06:00", "2021-01-01T12:01.csv"];
         let text = asked(&[["windrow", "place"].as_slice(), &fitted].concat()).unwrap();
-        assert!(
-            text.starts_with("20210101T180000Z  2021-01-01T18:00:00Z to 2021-01-01T19:00:00Z"),
-            "{text}"
-        );
+        assert!(text.starts_with("20210101T180000Z  2021-01-01T18:00:00Z to 2021-01-01T19:00:00Z"), "{text}");
     }
 
     #[test]
     fn a_name_that_is_no_time_says_why_and_hides_no_other() {
         let text = asked(&["windrow", "place", "readme.csv", "2021-01-01T12:01Z.csv"]).unwrap_err();
-        assert!(
-            text.contains("`readme.csv` is not a time") && text.contains("20210101T120000Z"),
-            "{text}"
-        );
-        let text = asked(&[
-            "windrow",
-            "place",
-            "--window-minutes",
-            "7",
-            "2021-01-01T12:01Z.csv",
-        ])
-        .unwrap_err();
+        assert!(text.contains("`readme.csv` is not a time") && text.contains("20210101T120000Z"), "{text}");
+        let text =
+            asked(&["windrow", "place", "--window-minutes", "7", "2021-01-01T12:01Z.csv"]).unwrap_err();
         assert!(text.contains("do not align to the hour"), "{text}");
     }
 }

@@ -82,11 +82,7 @@ struct Role {
 impl PublisherRole {
     /// The role of `config`. Nothing is asked of STS before credentials are needed.
     pub fn new(sts: aws_sdk_sts::Client, config: RoleConfig) -> Self {
-        Self(Arc::new(Role {
-            sts,
-            config,
-            lent: Mutex::new(None),
-        }))
+        Self(Arc::new(Role { sts, config, lent: Mutex::new(None) }))
     }
 }
 
@@ -166,15 +162,9 @@ impl Role {
             {
                 let code = refusal.err().code().unwrap_or_default();
                 let message = refusal.err().message().unwrap_or_default();
-                RoleError::Denied {
-                    role,
-                    detail: format!("{code}: {message}"),
-                }
+                RoleError::Denied { role, detail: format!("{code}: {message}") }
             }
-            error => RoleError::Unavailable {
-                role,
-                detail: DisplayErrorContext(error).to_string(),
-            },
+            error => RoleError::Unavailable { role, detail: DisplayErrorContext(error).to_string() },
         }
     }
 }
@@ -185,11 +175,7 @@ impl ProvideCredentials for PublisherRole {
         Self: 'a,
     {
         future::ProvideCredentials::new(async {
-            let lent: provider::Result = self
-                .0
-                .credentials()
-                .await
-                .map_err(CredentialsError::provider_error);
+            let lent: provider::Result = self.0.credentials().await.map_err(CredentialsError::provider_error);
             lent
         })
     }
@@ -199,22 +185,13 @@ impl ProvideCredentials for PublisherRole {
 /// slash. Without `ListBucket` a missing key would answer 403 instead of 404.
 pub fn reading(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
     let bucket = bucket_arn(role_arn, bucket);
-    policy(
-        &bucket,
-        &["s3:GetObject"],
-        &[format!("{bucket}/{prefix}*"), format!("{bucket}//{prefix}*")],
-    )
+    policy(&bucket, &["s3:GetObject"], &[format!("{bucket}/{prefix}*"), format!("{bucket}//{prefix}*")])
 }
 
 /// The session policy of whoever writes below `prefix` of `bucket`, and looks at what stands there.
 pub fn writing(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
     let bucket = bucket_arn(role_arn, bucket);
-    let actions = [
-        "s3:GetObject",
-        "s3:PutObject",
-        "s3:PutObjectAcl",
-        "s3:AbortMultipartUpload",
-    ];
+    let actions = ["s3:GetObject", "s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"];
     policy(&bucket, &actions, &[format!("{bucket}/{prefix}*")])
 }
 

@@ -71,10 +71,7 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     ) -> Result<Option<T>, SettingError> {
         let text = (self.0)(name).filter(|text| !text.is_empty());
         let value = text.map(|text| parse(&text)).transpose();
-        value.map_err(|error| SettingError::Invalid {
-            name,
-            reason: error.to_string(),
-        })
+        value.map_err(|error| SettingError::Invalid { name, reason: error.to_string() })
     }
 }
 
@@ -92,18 +89,9 @@ mod tests {
         });
         assert_eq!(settings.required::<u8>("NUMBER"), Ok(5));
         assert_eq!(settings.optional::<u8>("EMPTY"), Ok(None));
-        assert_eq!(
-            settings.required::<u8>("EMPTY"),
-            Err(SettingError::Missing("EMPTY"))
-        );
-        assert_eq!(
-            settings.required::<u8>("ABSENT"),
-            Err(SettingError::Missing("ABSENT"))
-        );
+        assert_eq!(settings.required::<u8>("EMPTY"), Err(SettingError::Missing("EMPTY")));
+        assert_eq!(settings.required::<u8>("ABSENT"), Err(SettingError::Missing("ABSENT")));
         let wrong = settings.optional::<u8>("WORD").unwrap_err().to_string();
-        assert_eq!(
-            wrong,
-            "environment variable `WORD`: invalid digit found in string"
-        );
+        assert_eq!(wrong, "environment variable `WORD`: invalid digit found in string");
     }
 }

@@ -56,23 +56,11 @@ impl StoreError {
             }
             error => (Kind::Unavailable, DisplayErrorContext(error).to_string()),
         };
-        Self {
-            kind,
-            operation,
-            bucket: bucket.clone(),
-            key: key.to_owned(),
-            detail,
-        }
+        Self { kind, operation, bucket: bucket.clone(), key: key.to_owned(), detail }
     }
 
     pub(crate) fn body(operation: &'static str, bucket: &Bucket, key: &str, detail: String) -> Self {
-        Self {
-            kind: Kind::Unavailable,
-            operation,
-            bucket: bucket.clone(),
-            key: key.to_owned(),
-            detail,
-        }
+        Self { kind: Kind::Unavailable, operation, bucket: bucket.clone(), key: key.to_owned(), detail }
     }
 }
 

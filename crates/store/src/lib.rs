@@ -25,9 +25,7 @@ pub const ATTEMPTS: u32 = 8;
 /// Lets others finish before attempt number `attempt` (from 1): a random time, up to 50 ms doubled with each attempt,
 /// 2 s at most.
 pub async fn pause(attempt: u32) {
-    let most = 50_u64
-        .saturating_mul(1 << attempt.clamp(1, 16).saturating_sub(1))
-        .min(2000);
+    let most = 50_u64.saturating_mul(1 << attempt.clamp(1, 16).saturating_sub(1)).min(2000);
     tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(0..=most))).await;
 }
 

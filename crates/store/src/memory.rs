@@ -23,18 +23,12 @@ pub struct Memory {
 impl Memory {
     /// Puts an object there, whatever stood there before; as somebody else would.
     pub fn place(&self, key: &ObjectKey, bytes: &[u8], metadata: &[(&str, &str)]) -> ETag {
-        let metadata: HashMap<String, String> = metadata
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let etag = ETag::from(format!("{:032x}", hasher.finish()));
-        let head = Head {
-            etag: etag.clone(),
-            bytes: bytes.len() as u64,
-            metadata,
-        };
+        let head = Head { etag: etag.clone(), bytes: bytes.len() as u64, metadata };
         locked(&self.objects).insert(key.clone(), (head, bytes.to_vec()));
         etag
     }
@@ -72,11 +66,7 @@ impl Memory {
             locked(&self.before).get_or_insert(action);
         }
         let denied = locked(&self.denied).contains(&(operation, key.clone()));
-        if denied {
-            Err(refusal(Kind::Denied, operation, key.as_str()))
-        } else {
-            Ok(())
-        }
+        if denied { Err(refusal(Kind::Denied, operation, key.as_str())) } else { Ok(()) }
     }
 
     fn read(
@@ -101,10 +91,7 @@ impl Memory {
                 bytes[start..end].to_vec()
             }
         };
-        Ok(Some(Object {
-            head,
-            body: Box::new(std::io::Cursor::new(bytes)),
-        }))
+        Ok(Some(Object { head, body: Box::new(std::io::Cursor::new(bytes)) }))
     }
 }
 
@@ -135,11 +122,7 @@ impl Store for Memory {
         let listed = objects
             .iter()
             .filter(|(key, _)| key.as_str().starts_with(prefix))
-            .map(|(key, (head, _))| Listed {
-                key: key.clone(),
-                etag: head.etag.clone(),
-                bytes: head.bytes,
-            });
+            .map(|(key, (head, _))| Listed { key: key.clone(), etag: head.etag.clone(), bytes: head.bytes });
         Ok(listed.collect())
     }
 
@@ -159,11 +142,8 @@ impl Store for Memory {
         if !holds {
             return Ok(Written::Lost);
         }
-        let metadata: Vec<(&str, &str)> = put
-            .metadata
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let metadata: Vec<(&str, &str)> =
+            put.metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Ok(Written::As(self.place(put.key, &bytes, &metadata)))
     }
 }
@@ -172,13 +152,7 @@ fn refusal(kind: Kind, operation: &'static str, key: &str) -> StoreError {
     // The name is a constant that is a bucket's name.
     #[expect(clippy::expect_used, reason = "a constant, and in tests only")]
     let bucket: Bucket = "memory".parse().expect("a bucket's name");
-    StoreError {
-        kind,
-        operation,
-        bucket,
-        key: key.to_owned(),
-        detail: "as the test wants it".to_owned(),
-    }
+    StoreError { kind, operation, bucket, key: key.to_owned(), detail: "as the test wants it".to_owned() }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -73,17 +73,8 @@ impl S3 {
     }
 
     fn object(&self, key: &ObjectKey, answer: GetObjectOutput) -> Result<Object, StoreError> {
-        let head = self.known(
-            "GetObject",
-            key,
-            answer.e_tag,
-            answer.content_length,
-            answer.metadata,
-        )?;
-        Ok(Object {
-            head,
-            body: Box::new(answer.body.into_async_read()),
-        })
+        let head = self.known("GetObject", key, answer.e_tag, answer.content_length, answer.metadata)?;
+        Ok(Object { head, body: Box::new(answer.body.into_async_read()) })
     }
 
     fn known(
@@ -95,11 +86,9 @@ impl S3 {
         metadata: Option<HashMap<String, String>>,
     ) -> Result<Head, StoreError> {
         match (etag, bytes.map(u64::try_from)) {
-            (Some(etag), Some(Ok(bytes))) => Ok(Head {
-                etag: etag.into(),
-                bytes,
-                metadata: metadata.unwrap_or_default(),
-            }),
+            (Some(etag), Some(Ok(bytes))) => {
+                Ok(Head { etag: etag.into(), bytes, metadata: metadata.unwrap_or_default() })
+            }
             _ => Err(self.odd(operation, key, "its answer holds no ETag or no length")),
         }
     }
@@ -271,15 +260,9 @@ impl Store for S3 {
             .map_err(|error| self.error("HeadObject", key, &error));
         match absent_as_none(answer)? {
             None => Ok(None),
-            Some(answer) => self
-                .known(
-                    "HeadObject",
-                    key,
-                    answer.e_tag,
-                    answer.content_length,
-                    answer.metadata,
-                )
-                .map(Some),
+            Some(answer) => {
+                self.known("HeadObject", key, answer.e_tag, answer.content_length, answer.metadata).map(Some)
+            }
         }
     }
 
@@ -298,29 +281,16 @@ impl Store for S3 {
 
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let odd = |detail: &str| StoreError::body("ListObjectsV2", &self.bucket, prefix, detail.to_owned());
-        let mut pages = self
-            .client
-            .list_objects_v2()
-            .bucket(self.bucket.as_str())
-            .prefix(prefix)
-            .into_paginator()
-            .send();
+        let mut pages =
+            self.client.list_objects_v2().bucket(self.bucket.as_str()).prefix(prefix).into_paginator().send();
         let mut listed = Vec::new();
         while let Some(page) = pages.next().await {
             let page =
                 page.map_err(|error| StoreError::from_sdk("ListObjectsV2", &self.bucket, prefix, &error))?;
             for object in page.contents.unwrap_or_default() {
-                match (
-                    object.key.map(|key| key.parse()),
-                    object.e_tag,
-                    object.size.map(u64::try_from),
-                ) {
+                match (object.key.map(|key| key.parse()), object.e_tag, object.size.map(u64::try_from)) {
                     (Some(Ok(key)), Some(etag), Some(Ok(bytes))) => {
-                        listed.push(Listed {
-                            key,
-                            etag: etag.into(),
-                            bytes,
-                        });
+                        listed.push(Listed { key, etag: etag.into(), bytes });
                     }
                     _ => return Err(odd("an object of its answer has no key, no ETag or no size")),
                 }
@@ -356,10 +326,7 @@ fn headers(condition: &Condition) -> (Option<String>, Option<String>) {
 }
 
 fn owned(metadata: &[(&'static str, String)]) -> HashMap<String, String> {
-    metadata
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect()
+    metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 /// Parts so large that `bytes` need no more of them than S3 takes.

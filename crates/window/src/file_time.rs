@@ -42,10 +42,7 @@ pub struct OffsetError(String);
 /// hour alone, is no ISO 8601 time, or names a day, hour or offset that does not exist.
 pub fn parse(key: &str, default_offset: Offset) -> Result<Timestamp, FileTimeError> {
     let name = key.rsplit('/').next().unwrap_or(key);
-    let refuse = |reason| FileTimeError {
-        name: name.to_owned(),
-        reason,
-    };
+    let refuse = |reason| FileTimeError { name: name.to_owned(), reason };
     let stem = ENDINGS
         .iter()
         .find_map(|ending| strip_ending(name, ending))
@@ -92,9 +89,8 @@ fn parse_stem(stem: &str) -> Result<(DateTime, Option<Offset>), &'static str> {
     let (time, next_day) = parse_time(time)?;
     let mut datetime = date.to_datetime(time);
     if next_day {
-        datetime = datetime
-            .checked_add(Span::new().days(1))
-            .map_err(|_| "the day after it does not exist")?;
+        datetime =
+            datetime.checked_add(Span::new().days(1)).map_err(|_| "the day after it does not exist")?;
     }
     Ok((datetime, offset))
 }
@@ -118,9 +114,7 @@ fn parse_date(text: &str) -> Result<Date, &'static str> {
         let week: i8 = number(week, 2..=2).ok_or(FORM)?;
         let day: i8 = number(day, 1..=1).ok_or(FORM)?;
         let day = Weekday::from_monday_one_offset(day).map_err(|_| ABSENT)?;
-        return ISOWeekDate::new(year, week, day)
-            .map(ISOWeekDate::date)
-            .map_err(|_| ABSENT);
+        return ISOWeekDate::new(year, week, day).map(ISOWeekDate::date).map_err(|_| ABSENT);
     }
     if rest.len() == 3 && !rest.contains('-') {
         let day: i16 = number(rest, 3..=3).ok_or(FORM)?;
@@ -150,10 +144,7 @@ fn parse_time(text: &str) -> Result<(Time, bool), &'static str> {
     let (hour, minute, second) = if whole.contains(':') {
         let mut parts = whole.split(':');
         let hour: i8 = parts.next().and_then(|hour| number(hour, 1..=2)).ok_or(FORM)?;
-        let minute: i8 = parts
-            .next()
-            .and_then(|minute| number(minute, 2..=2))
-            .ok_or(FORM)?;
+        let minute: i8 = parts.next().and_then(|minute| number(minute, 2..=2)).ok_or(FORM)?;
         let second: Option<i8> = match parts.next() {
             Some(second) => Some(number(second, 2..=2).ok_or(FORM)?),
             None => None,
@@ -173,32 +164,20 @@ fn parse_time(text: &str) -> Result<(Time, bool), &'static str> {
         }
     };
     // A fraction belongs to the last unit that is written: of the minute when seconds are left out.
-    let unit: i64 = if second.is_some() {
-        1_000_000_000
-    } else {
-        60_000_000_000
-    };
-    let nanoseconds = fraction
-        .map_or(Some(0), |digits| fraction_of(digits, unit))
-        .ok_or(FORM)?;
+    let unit: i64 = if second.is_some() { 1_000_000_000 } else { 60_000_000_000 };
+    let nanoseconds = fraction.map_or(Some(0), |digits| fraction_of(digits, unit)).ok_or(FORM)?;
     if minute > 59 || second.is_some_and(|second| second > 60) {
         return Err(ABSENT);
     }
     if hour == 24 {
         let midnight = minute == 0 && second.unwrap_or(0) == 0 && nanoseconds == 0;
-        return if midnight {
-            Ok((Time::midnight(), true))
-        } else {
-            Err(ABSENT)
-        };
+        return if midnight { Ok((Time::midnight(), true)) } else { Err(ABSENT) };
     }
     // A leap second is filed with the second before it, so that it stays in its minute.
     let second = i64::from(second.unwrap_or(0).min(59)) + nanoseconds / 1_000_000_000;
     let second = i8::try_from(second).map_err(|_| ABSENT)?;
     let subsecond = i32::try_from(nanoseconds % 1_000_000_000).map_err(|_| ABSENT)?;
-    Time::new(hour, minute, second, subsecond)
-        .map(|time| (time, false))
-        .map_err(|_| ABSENT)
+    Time::new(hour, minute, second, subsecond).map(|time| (time, false)).map_err(|_| ABSENT)
 }
 
 /// `0.digits` of `unit` nanoseconds, rounded down.
@@ -247,9 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(name: &str) -> Result<String, String> {
-        parse(name, Offset::UTC)
-            .map(|time| time.to_string())
-            .map_err(|error| error.to_string())
+        parse(name, Offset::UTC).map(|time| time.to_string()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -270,10 +247,7 @@ mod tests {
             ("2020-W53-5T00:00Z.csv", "2021-01-01T00:00:00Z"),
             ("2021-01-01T12:01:31.25Z.csv", "2021-01-01T12:01:31.25Z"),
             ("2021-01-01T12:01:31,25Z.csv", "2021-01-01T12:01:31.25Z"),
-            (
-                "2021-01-01T12:01:31.1234567899Z.csv",
-                "2021-01-01T12:01:31.123456789Z",
-            ),
+            ("2021-01-01T12:01:31.1234567899Z.csv", "2021-01-01T12:01:31.123456789Z"),
             ("2021-01-01T12:01.5Z.csv", "2021-01-01T12:01:30Z"),
             ("2021-01-01T24:00Z.csv", "2021-01-02T00:00:00Z"),
             ("2020-12-31T24:00:00.0Z.csv", "2021-01-01T00:00:00Z"),
@@ -291,14 +265,8 @@ mod tests {
     #[test]
     fn takes_the_default_offset_where_a_name_has_none() {
         let offset = parse_offset("-06:00").unwrap();
-        assert_eq!(
-            parse("2021-01-01T12:00.csv", offset).unwrap().to_string(),
-            "2021-01-01T18:00:00Z"
-        );
-        assert_eq!(
-            parse("2021-01-01T12:00Z.csv", offset).unwrap().to_string(),
-            "2021-01-01T12:00:00Z"
-        );
+        assert_eq!(parse("2021-01-01T12:00.csv", offset).unwrap().to_string(), "2021-01-01T18:00:00Z");
+        assert_eq!(parse("2021-01-01T12:00Z.csv", offset).unwrap().to_string(), "2021-01-01T12:00:00Z");
     }
 
     #[test]

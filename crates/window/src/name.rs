@@ -21,13 +21,11 @@ pub(crate) fn short_sha256(bytes: &[u8]) -> String {
 /// Lower-case hex of the SHA-256 of `bytes`.
 pub(crate) fn full_sha256(bytes: &[u8]) -> String {
     use fmt::Write;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Why a text is not the name of a thing.
@@ -41,11 +39,7 @@ pub struct NameError {
 
 impl NameError {
     fn new(text: &str, what: &'static str, reason: &'static str) -> Self {
-        Self {
-            text: text.to_owned(),
-            what,
-            reason,
-        }
+        Self { text: text.to_owned(), what, reason }
     }
 }
 
@@ -96,11 +90,7 @@ impl FromStr for Bucket {
         if (3..=63).contains(&text.len()) && text.bytes().all(good) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NameError::new(
-                text,
-                "a bucket",
-                "expected 3 to 63 of a-z, 0-9, `-` and `.`",
-            ))
+            Err(NameError::new(text, "a bucket", "expected 3 to 63 of a-z, 0-9, `-` and `.`"))
         }
     }
 }
@@ -122,8 +112,7 @@ impl Bucket {
                     NameError::new(text, "a bucket", "expected `arn:<partition>:s3:::<bucket>`")
                 })?,
         };
-        name.parse()
-            .map_err(|error: NameError| NameError::new(text, error.what, error.reason))
+        name.parse().map_err(|error: NameError| NameError::new(text, error.what, error.reason))
     }
 }
 
@@ -225,11 +214,7 @@ impl FragmentId {
 
     /// The id of the fragment that is staged at `key`; `None` if that is no fragment's place.
     pub fn from_staging_key(window: &Window, key: &ObjectKey) -> Option<Self> {
-        key.as_str()
-            .strip_prefix(&staging_prefix(window))?
-            .strip_suffix(FRAGMENT_ENDING)?
-            .parse()
-            .ok()
+        key.as_str().strip_prefix(&staging_prefix(window))?.strip_suffix(FRAGMENT_ENDING)?.parse().ok()
     }
 }
 
@@ -240,11 +225,7 @@ impl FromStr for FragmentId {
         if text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NameError::new(
-                text,
-                "a fragment id",
-                "expected 32 hex digits in lower case",
-            ))
+            Err(NameError::new(text, "a fragment id", "expected 32 hex digits in lower case"))
         }
     }
 }
@@ -361,11 +342,7 @@ mod tests {
     }
 
     fn window() -> Window {
-        Window::of(
-            "2021-01-01T18:01:31Z".parse().unwrap(),
-            WindowLength::from_minutes(5).unwrap(),
-        )
-        .unwrap()
+        Window::of("2021-01-01T18:01:31Z".parse().unwrap(), WindowLength::from_minutes(5).unwrap()).unwrap()
     }
 
     #[test]
@@ -375,11 +352,7 @@ mod tests {
             "arn:aws-us-gov:s3:::macroscope-interviews",
             "macroscope-interviews",
         ] {
-            assert_eq!(
-                Bucket::from_arn_or_name(text).unwrap().as_str(),
-                "macroscope-interviews",
-                "{text}"
-            );
+            assert_eq!(Bucket::from_arn_or_name(text).unwrap().as_str(), "macroscope-interviews", "{text}");
         }
         for text in [
             "",
@@ -404,10 +377,7 @@ mod tests {
             ("/infra-eng/x/input/a.csv", "infra-eng/x/input/a.csv"),
             ("infra-eng/x/input/a.csv", "infra-eng/x/input/a.csv"),
             ("/infra-eng/x/input/deep/a.csv", "infra-eng/x/input/deep/a.csv"),
-            (
-                "/infra-eng/x/input/a%2F..%2Fb.csv",
-                "infra-eng/x/input/a%2F..%2Fb.csv",
-            ),
+            ("/infra-eng/x/input/a%2F..%2Fb.csv", "infra-eng/x/input/a%2F..%2Fb.csv"),
         ] {
             assert_eq!(prefix().key_of(announced).unwrap().as_str(), key, "{announced}");
         }
@@ -428,11 +398,7 @@ mod tests {
         ] {
             assert!(prefix().key_of(announced).is_err(), "{announced}");
         }
-        assert!(
-            prefix()
-                .key_of(&format!("/infra-eng/x/input/{}", "a".repeat(1024)))
-                .is_err()
-        );
+        assert!(prefix().key_of(&format!("/infra-eng/x/input/{}", "a".repeat(1024))).is_err());
     }
 
     #[test]
@@ -449,14 +415,8 @@ mod tests {
         // printf %s macroscope-interviews/infra-eng/x/input/a.csv | sha256sum | cut -c1-32
         assert_eq!(fragment.as_str(), "32894a24779887c39c8df0fe89eb7166");
         let staged = fragment.staging_key(&window());
-        assert_eq!(
-            staged.as_str(),
-            format!("staging/20210101T180000Z/{fragment}.parquet")
-        );
-        assert_eq!(
-            FragmentId::from_staging_key(&window(), &staged),
-            Some(fragment.clone())
-        );
+        assert_eq!(staged.as_str(), format!("staging/20210101T180000Z/{fragment}.parquet"));
+        assert_eq!(FragmentId::from_staging_key(&window(), &staged), Some(fragment.clone()));
         assert_eq!(
             fragment.rejected_key(&window()).as_str(),
             format!("rejected/20210101T180000Z/{fragment}.jsonl")

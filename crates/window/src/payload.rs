@@ -43,10 +43,7 @@ impl ExecutionInput {
     /// None in practice: [`serde_json::Error`] would mean that a field cannot be written as JSON.
     pub fn named(&self) -> Result<(String, String), serde_json::Error> {
         let json = canonical(serde_json::to_value(self)?).to_string();
-        Ok((
-            format!("{}-{}", self.window, name::short_sha256(json.as_bytes())),
-            json,
-        ))
+        Ok((format!("{}-{}", self.window, name::short_sha256(json.as_bytes())), json))
     }
 }
 
@@ -56,12 +53,7 @@ fn canonical(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let sorted: BTreeMap<String, Value> = members.into_iter().collect();
-            Value::Object(
-                sorted
-                    .into_iter()
-                    .map(|(key, value)| (key, canonical(value)))
-                    .collect(),
-            )
+            Value::Object(sorted.into_iter().map(|(key, value)| (key, canonical(value))).collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
         scalar => scalar,
@@ -182,17 +174,9 @@ mod tests {
         let time = "2021-01-01T18:01:31Z".parse().unwrap();
         ExecutionInput {
             closes_at: "2021-01-01T18:06:00Z".parse().unwrap(),
-            files: vec![File {
-                key: "p/input/2021-01-1T12:01:31-06:00.csv".parse().unwrap(),
-                time,
-            }],
-            message: Message {
-                id: id.to_owned(),
-                timestamp: "2021-01-01T18:02:00.123Z".parse().unwrap(),
-            },
-            source: SourceBucket {
-                bucket: "macroscope-interviews".parse().unwrap(),
-            },
+            files: vec![File { key: "p/input/2021-01-1T12:01:31-06:00.csv".parse().unwrap(), time }],
+            message: Message { id: id.to_owned(), timestamp: "2021-01-01T18:02:00.123Z".parse().unwrap() },
+            source: SourceBucket { bucket: "macroscope-interviews".parse().unwrap() },
             window: Window::of(time, WindowLength::from_minutes(5).unwrap()).unwrap(),
         }
     }
@@ -213,10 +197,7 @@ mod tests {
         assert_eq!(name, "20210101T180000Z-7298d55bef6166b5be70850ca73bfba6");
         assert_eq!(name.len(), 49);
         assert_ne!(input("m2").named().unwrap().0, name);
-        assert_eq!(
-            serde_json::from_str::<ExecutionInput>(&json).unwrap(),
-            input("m1")
-        );
+        assert_eq!(serde_json::from_str::<ExecutionInput>(&json).unwrap(), input("m1"));
     }
 
     #[test]

@@ -45,9 +45,7 @@ impl std::str::FromStr for WindowLength {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let minutes = text
-            .parse()
-            .map_err(|_| format!("`{text}` is not a number of minutes"))?;
+        let minutes = text.parse().map_err(|_| format!("`{text}` is not a number of minutes"))?;
         Self::from_minutes(minutes).map_err(|error| error.to_string())
     }
 }
@@ -185,12 +183,7 @@ struct WindowJson {
 
 impl From<Window> for WindowJson {
     fn from(window: Window) -> Self {
-        Self {
-            id: window.id(),
-            start: window.start,
-            end: window.end,
-            minutes: window.length.minutes,
-        }
+        Self { id: window.id(), start: window.start, end: window.end, minutes: window.length.minutes }
     }
 }
 
@@ -239,16 +232,9 @@ mod tests {
 
     #[test]
     fn only_divisors_of_sixty_are_lengths() {
-        let lengths: Vec<u8> = (0..=u8::MAX)
-            .filter(|m| WindowLength::from_minutes(*m).is_ok())
-            .collect();
+        let lengths: Vec<u8> = (0..=u8::MAX).filter(|m| WindowLength::from_minutes(*m).is_ok()).collect();
         assert_eq!(lengths, [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60]);
-        assert!(
-            WindowLength::from_minutes(7)
-                .unwrap_err()
-                .to_string()
-                .contains("`7`")
-        );
+        assert!(WindowLength::from_minutes(7).unwrap_err().to_string().contains("`7`"));
     }
 
     #[test]
@@ -260,11 +246,7 @@ mod tests {
             ("2021-01-01T18:05:00.001Z", "2021-01-01T18:06:01Z"),
             ("2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z"),
         ] {
-            assert_eq!(
-                window.closes_at(at(announced), 60).unwrap(),
-                at(closes),
-                "{announced}"
-            );
+            assert_eq!(window.closes_at(at(announced), 60).unwrap(), at(closes), "{announced}");
         }
     }
 
@@ -277,16 +259,9 @@ mod tests {
             r#"{"id":"20210101T180000Z","start":"2021-01-01T18:00:00Z","end":"2021-01-01T18:05:00Z","minutes":5}"#
         );
         assert_eq!(serde_json::from_str::<Window>(&json).unwrap(), window);
-        for (from, to) in [
-            ("T180000Z", "T180500Z"),
-            ("18:05:00", "18:06:00"),
-            (":5}", ":6}"),
-            (":5}", ":7}"),
-        ] {
-            assert!(
-                serde_json::from_str::<Window>(&json.replacen(from, to, 1)).is_err(),
-                "{from} -> {to}"
-            );
+        for (from, to) in [("T180000Z", "T180500Z"), ("18:05:00", "18:06:00"), (":5}", ":6}"), (":5}", ":7}")]
+        {
+            assert!(serde_json::from_str::<Window>(&json.replacen(from, to, 1)).is_err(), "{from} -> {to}");
         }
     }
 

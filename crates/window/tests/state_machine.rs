@@ -62,9 +62,7 @@ fn retried(state: &Value) -> Vec<(String, u64)> {
         .flat_map(|retrier| {
             let attempts = retrier["MaxAttempts"].as_u64().unwrap();
             let names = retrier["ErrorEquals"].as_array().unwrap();
-            names
-                .iter()
-                .map(move |name| (name.as_str().unwrap().to_owned(), attempts))
+            names.iter().map(move |name| (name.as_str().unwrap().to_owned(), attempts))
         })
         .filter(|(name, _)| !name.contains('.'))
         .collect()
@@ -73,10 +71,7 @@ fn retried(state: &Value) -> Vec<(String, u64)> {
 #[test]
 fn each_state_retries_what_may_pass_and_nothing_else() {
     let definition = definition();
-    for (state, step) in [
-        (stage_file(&definition), Step::Stage),
-        (merge_window(&definition), Step::Merge),
-    ] {
+    for (state, step) in [(stage_file(&definition), Step::Stage), (merge_window(&definition), Step::Merge)] {
         let expected: BTreeSet<String> = Failure::ALL
             .iter()
             .filter(|failure| steps(**failure).contains(&step) && failure.class() != Class::Permanent)
@@ -91,23 +86,15 @@ fn each_state_retries_what_may_pass_and_nothing_else() {
 fn what_is_absent_or_denied_gets_three_tries_within_thirty_seconds() {
     let definition = definition();
     for (name, attempts) in retried(stage_file(&definition)) {
-        let failure = Failure::ALL
-            .iter()
-            .find(|failure| failure.name() == name)
-            .unwrap();
+        let failure = Failure::ALL.iter().find(|failure| failure.name() == name).unwrap();
         if failure.class() == Class::Unsettled {
             assert_eq!(attempts, 2, "{name}");
         }
     }
     let retriers = stage_file(&definition)["Retry"].as_array().unwrap();
-    let unsettled = retriers
-        .iter()
-        .find(|retrier| retrier["ErrorEquals"][0] == "SourceMissing")
-        .unwrap();
-    let (first, rate) = (
-        unsettled["IntervalSeconds"].as_u64().unwrap(),
-        unsettled["BackoffRate"].as_u64().unwrap(),
-    );
+    let unsettled = retriers.iter().find(|retrier| retrier["ErrorEquals"][0] == "SourceMissing").unwrap();
+    let (first, rate) =
+        (unsettled["IntervalSeconds"].as_u64().unwrap(), unsettled["BackoffRate"].as_u64().unwrap());
     assert!(first + first * rate <= 30);
 }
 
@@ -115,14 +102,8 @@ fn what_is_absent_or_denied_gets_three_tries_within_thirty_seconds() {
 fn a_file_that_fails_for_good_never_fails_the_map() {
     let definition = definition();
     let catchers = stage_file(&definition)["Catch"].as_array().unwrap();
-    assert_eq!(
-        catchers.last().unwrap()["ErrorEquals"],
-        serde_json::json!(["States.ALL"])
-    );
-    assert!(
-        merge_window(&definition)["Catch"].is_null(),
-        "what is not caught can be redriven"
-    );
+    assert_eq!(catchers.last().unwrap()["ErrorEquals"], serde_json::json!(["States.ALL"]));
+    assert!(merge_window(&definition)["Catch"].is_null(), "what is not caught can be redriven");
 }
 
 #[test]
@@ -135,11 +116,7 @@ fn the_functions_are_those_of_the_template() {
         .collect();
     let deployed: BTreeSet<String> = template
         .lines()
-        .filter_map(|line| {
-            line.trim()
-                .strip_prefix("Code: target/lambda/")?
-                .strip_suffix("/bootstrap.zip")
-        })
+        .filter_map(|line| line.trim().strip_prefix("Code: target/lambda/")?.strip_suffix("/bootstrap.zip"))
         .map(str::to_owned)
         .collect();
     assert_eq!(folders, deployed);

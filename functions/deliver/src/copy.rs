@@ -42,15 +42,7 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
                 return Ok(Outcome::Gone);
             };
             let metadata = [
-                (
-                    DIGEST_METADATA,
-                    result
-                        .head
-                        .metadata
-                        .get(DIGEST_METADATA)
-                        .cloned()
-                        .unwrap_or_default(),
-                ),
+                (DIGEST_METADATA, result.head.metadata.get(DIGEST_METADATA).cloned().unwrap_or_default()),
                 (DELIVERED_ETAG_METADATA, result.head.etag.to_string()),
             ];
             let condition = match &destination {
@@ -80,16 +72,10 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
     }
 
     async fn stands(&self, key: &ObjectKey, copied: &Head) -> Result<bool, StoreError> {
-        Ok(self
-            .ours
-            .head(key)
-            .await?
-            .is_none_or(|now| now.etag == copied.etag))
+        Ok(self.ours.head(key).await?.is_none_or(|now| now.etag == copied.etag))
     }
 }
 
 fn carries(head: &Head, metadata: &[(&'static str, String)]) -> bool {
-    metadata
-        .iter()
-        .all(|(name, value)| head.metadata.get(*name) == Some(value))
+    metadata.iter().all(|(name, value)| head.metadata.get(*name) == Some(value))
 }

@@ -47,10 +47,7 @@ pub enum Reason {
     #[error("{advice}: {0}", advice = advice(.0))]
     Store(#[from] StoreError),
     /// Others kept writing the destination.
-    #[error(
-        "the destination was written by others each of {} times that this was tried",
-        store::ATTEMPTS
-    )]
+    #[error("the destination was written by others each of {} times that this was tried", store::ATTEMPTS)]
     Contended,
 }
 
@@ -66,11 +63,7 @@ fn advice(error: &StoreError) -> &'static str {
 }
 
 fn texts(failed: &[NotDelivered]) -> String {
-    failed
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Error {
@@ -86,9 +79,6 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self {
-            error_type: error.failure().to_string(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error.failure().to_string(), error_message: error.to_string() }
     }
 }

@@ -67,10 +67,7 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
                     keys.insert(key);
                 }
                 Ok(None) => output.ignored += 1,
-                Err(key) => failed.push(NotDelivered {
-                    key,
-                    reason: Reason::Key,
-                }),
+                Err(key) => failed.push(NotDelivered { key, reason: Reason::Key }),
             }
         }
         if !keys.is_empty() {
@@ -86,26 +83,16 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
                         Outcome::Gone => output.gone += 1,
                     }
                 }
-                Err(reason) => failed.push(NotDelivered {
-                    key: key.into(),
-                    reason,
-                }),
+                Err(reason) => failed.push(NotDelivered { key: key.into(), reason }),
             }
         }
-        if failed.is_empty() {
-            Ok(output)
-        } else {
-            Err(Error::RecordsNotDelivered { failed, records })
-        }
+        if failed.is_empty() { Ok(output) } else { Err(Error::RecordsNotDelivered { failed, records }) }
     }
 
     /// The result that a record speaks of; `None` where it speaks of something else; an error with the key that cannot be
     /// read.
     fn result_of(&self, record: &S3EventRecord) -> Result<Option<ObjectKey>, String> {
-        let created = record
-            .event_name
-            .as_deref()
-            .is_some_and(|name| name.starts_with("ObjectCreated:"));
+        let created = record.event_name.as_deref().is_some_and(|name| name.starts_with("ObjectCreated:"));
         let in_our_bucket = record.s3.bucket.name.as_deref() == Some(self.config.bucket.as_str());
         if !created || !in_our_bucket {
             return Ok(None);
@@ -113,9 +100,7 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
         let encoded = record.s3.object.key.as_deref().unwrap_or_default();
         // Keys in notifications, and only there, are form-url-encoded.
         let spaced = encoded.replace('+', " ");
-        let decoded = percent_decode_str(&spaced)
-            .decode_utf8()
-            .map_err(|_| encoded.to_owned())?;
+        let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| encoded.to_owned())?;
         let key: ObjectKey = decoded.parse().map_err(|_| encoded.to_owned())?;
         Ok(self.config.output_prefix.is_output(&key).then_some(key))
     }
@@ -126,9 +111,5 @@ fn notification(event: Value) -> Result<Option<S3Event>, Error> {
     if event.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Ok(None);
     }
-    serde_json::from_value(event)
-        .map(Some)
-        .map_err(|error| Error::InvalidEvent {
-            reason: error.to_string(),
-        })
+    serde_json::from_value(event).map(Some).map_err(|error| Error::InvalidEvent { reason: error.to_string() })
 }

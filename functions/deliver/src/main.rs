@@ -21,8 +21,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         role,
         config,
     };
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
-        deliver.handle(event.payload).await
-    }))
-    .await
+    let handle = async |event: LambdaEvent<_>| deliver.handle(event.payload).await;
+    lambda_runtime::run(service_fn(handle)).await
 }

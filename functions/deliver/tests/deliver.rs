@@ -24,10 +24,7 @@ struct Refused;
 
 impl Access for Refused {
     async fn granted(&self) -> Result<(), RoleError> {
-        Err(RoleError::Denied {
-            role: "r".to_owned(),
-            detail: "AccessDenied".to_owned(),
-        })
+        Err(RoleError::Denied { role: "r".to_owned(), detail: "AccessDenied".to_owned() })
     }
 }
 
@@ -44,12 +41,7 @@ fn deliver<R>(role: R) -> Deliver<Memory, Memory, R> {
         Some(value.to_owned())
     }))
     .unwrap();
-    Deliver {
-        ours: Memory::default(),
-        theirs: Memory::default(),
-        role,
-        config,
-    }
+    Deliver { ours: Memory::default(), theirs: Memory::default(), role, config }
 }
 
 fn key(text: &str) -> ObjectKey {
@@ -86,32 +78,19 @@ fn at_destination<R>(deliver: &Deliver<Memory, Memory, R>) -> Option<Vec<u8>> {
     deliver.theirs.peek(&destination()).map(|(_, bytes)| bytes)
 }
 
-const DELIVERED: Output = Output {
-    delivered: 1,
-    unchanged: 0,
-    gone: 0,
-    ignored: 0,
-};
+const DELIVERED: Output = Output { delivered: 1, unchanged: 0, gone: 0, ignored: 0 };
 
 #[tokio::test]
 async fn a_result_is_copied_once_with_its_digest_and_version() {
     let deliver = deliver(Granted);
-    let etag = deliver
-        .ours
-        .place(&result(), b"rows", &[("windrow-inputs", "d1")]);
+    let etag = deliver.ours.place(&result(), b"rows", &[("windrow-inputs", "d1")]);
     assert_eq!(deliver.handle(event(result().as_str())).await.unwrap(), DELIVERED);
     let (head, bytes) = deliver.theirs.peek(&destination()).unwrap();
     assert_eq!(bytes, b"rows");
     assert_eq!(head.metadata["windrow-inputs"], "d1");
     assert_eq!(head.metadata["windrow-etag"], etag.as_str());
     let again = deliver.handle(event(result().as_str())).await.unwrap();
-    assert_eq!(
-        again,
-        Output {
-            unchanged: 1,
-            ..Output::default()
-        }
-    );
+    assert_eq!(again, Output { unchanged: 1, ..Output::default() });
 }
 
 #[tokio::test]
@@ -133,22 +112,12 @@ async fn a_copy_that_was_overtaken_begins_anew() {
     deliver.theirs.before(move |theirs, operation, key| {
         if operation == "put" && once.swap(false, Ordering::SeqCst) {
             let etag = others.ours.place(&result(), b"new", &[("windrow-inputs", "d2")]);
-            theirs.place(
-                key,
-                b"new",
-                &[("windrow-inputs", "d2"), ("windrow-etag", etag.as_str())],
-            );
+            theirs.place(key, b"new", &[("windrow-inputs", "d2"), ("windrow-etag", etag.as_str())]);
         }
     });
     let output = deliver.handle(event(result().as_str())).await.unwrap();
     assert_eq!(at_destination(&deliver).unwrap(), b"new");
-    assert_eq!(
-        output,
-        Output {
-            unchanged: 1,
-            ..Output::default()
-        }
-    );
+    assert_eq!(output, Output { unchanged: 1, ..Output::default() });
 }
 
 #[tokio::test]
@@ -165,21 +134,10 @@ async fn a_destination_that_may_not_be_looked_at_is_written_all_the_same() {
 #[tokio::test]
 async fn what_is_no_result_is_ignored() {
     let deliver = deliver(Granted);
-    for key in [
-        "staging/20210101T180000Z/a.parquet",
-        "output/other.parquet",
-        "output/ms-1.csv",
-    ] {
+    for key in ["staging/20210101T180000Z/a.parquet", "output/other.parquet", "output/ms-1.csv"] {
         deliver.ours.place(&self::key(key), b"rows", &[]);
         let output = deliver.handle(event(key)).await.unwrap();
-        assert_eq!(
-            output,
-            Output {
-                ignored: 1,
-                ..Output::default()
-            },
-            "{key}"
-        );
+        assert_eq!(output, Output { ignored: 1, ..Output::default() }, "{key}");
     }
     deliver.ours.place(&result(), b"rows", &[]);
     for record in [
@@ -187,54 +145,25 @@ async fn what_is_no_result_is_ignored() {
         record("ours", "ObjectRemoved:Delete", result().as_str()),
     ] {
         let output = deliver.handle(json!({ "Records": [record] })).await.unwrap();
-        assert_eq!(
-            output,
-            Output {
-                ignored: 1,
-                ..Output::default()
-            }
-        );
+        assert_eq!(output, Output { ignored: 1, ..Output::default() });
     }
     let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "ours"});
-    assert_eq!(
-        deliver.handle(test).await.unwrap(),
-        Output {
-            ignored: 1,
-            ..Output::default()
-        }
-    );
+    assert_eq!(deliver.handle(test).await.unwrap(), Output { ignored: 1, ..Output::default() });
     assert!(deliver.theirs.keys().is_empty());
 }
 
 #[tokio::test]
 async fn keys_are_form_url_decoded() {
     let deliver = deliver(Granted);
-    deliver
-        .ours
-        .place(&key("output/ms-a b:c+d.parquet"), b"rows", &[]);
-    assert_eq!(
-        deliver
-            .handle(event("output/ms-a+b%3Ac%2Bd.parquet"))
-            .await
-            .unwrap(),
-        DELIVERED
-    );
-    assert_eq!(
-        deliver.theirs.keys(),
-        [key("infra-eng/x/output/ms-a b:c+d.parquet")]
-    );
+    deliver.ours.place(&key("output/ms-a b:c+d.parquet"), b"rows", &[]);
+    assert_eq!(deliver.handle(event("output/ms-a+b%3Ac%2Bd.parquet")).await.unwrap(), DELIVERED);
+    assert_eq!(deliver.theirs.keys(), [key("infra-eng/x/output/ms-a b:c+d.parquet")]);
 }
 
 #[tokio::test]
 async fn a_result_that_is_gone_is_nothing_to_deliver() {
     let output = deliver(Granted).handle(event(result().as_str())).await.unwrap();
-    assert_eq!(
-        output,
-        Output {
-            gone: 1,
-            ..Output::default()
-        }
-    );
+    assert_eq!(output, Output { gone: 1, ..Output::default() });
 }
 
 #[tokio::test]
@@ -243,9 +172,7 @@ async fn a_bad_record_does_not_stop_the_others_and_fails_by_name() {
     let refused = key("output/ms-20210101T180500Z.parquet");
     deliver.ours.place(&refused, b"rows", &[]);
     deliver.ours.place(&result(), b"rows", &[]);
-    deliver
-        .theirs
-        .deny("put", &key("infra-eng/x/output/ms-20210101T180500Z.parquet"));
+    deliver.theirs.deny("put", &key("infra-eng/x/output/ms-20210101T180500Z.parquet"));
     let records: Vec<Value> = [refused.as_str(), "output/ms-%FF.parquet", result().as_str()]
         .iter()
         .map(|key| record("ours", "ObjectCreated:Put", key))

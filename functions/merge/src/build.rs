@@ -42,18 +42,9 @@ pub(crate) fn build(
             continue;
         };
         let part = table::Input::fragment(slice).map_err(Error::corrupt(&listed.key))?;
-        let source = part
-            .metadata(SOURCE_KEY)
-            .ok_or_else(|| Error::lacks(&listed.key, SOURCE_KEY))?;
+        let source = part.metadata(SOURCE_KEY).ok_or_else(|| Error::lacks(&listed.key, SOURCE_KEY))?;
         let source: Source = serde_json::from_str(source).map_err(Error::corrupt(&listed.key))?;
-        parts.push((
-            Input {
-                source,
-                fragment,
-                fragment_etag: listed.etag,
-            },
-            part,
-        ));
+        parts.push((Input { source, fragment, fragment_etag: listed.etag }, part));
     }
     if let Some((listed, slice)) = output {
         for carried in carried {
@@ -70,25 +61,12 @@ pub(crate) fn build(
     let (lineage, parts): (Vec<Input>, Vec<_>) = parts.into_iter().unzip();
     let json = Error::internal::<serde_json::Error>;
     let metadata = vec![
-        (
-            WINDOW_KEY.to_owned(),
-            serde_json::to_string(window).map_err(json("describing the window"))?,
-        ),
-        (
-            LINEAGE_KEY.to_owned(),
-            serde_json::to_string(&lineage).map_err(json("describing the inputs"))?,
-        ),
+        (WINDOW_KEY.to_owned(), serde_json::to_string(window).map_err(json("describing the window"))?),
+        (LINEAGE_KEY.to_owned(), serde_json::to_string(&lineage).map_err(json("describing the inputs"))?),
     ];
     let mut file = tempfile::tempfile().map_err(Error::internal("making a scratch file"))?;
     let merged = table::merge(&parts, types, metadata, &mut file).map_err(Error::internal("merging"))?;
-    let bytes = file
-        .metadata()
-        .map_err(Error::internal("reading a scratch file"))?
-        .len();
+    let bytes = file.metadata().map_err(Error::internal("reading a scratch file"))?.len();
     file.rewind().map_err(Error::internal("reading a scratch file"))?;
-    Ok(Built {
-        file,
-        bytes,
-        rows: merged.rows,
-    })
+    Ok(Built { file, bytes, rows: merged.rows })
 }

@@ -78,24 +78,15 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn internal<E: std::error::Error>(doing: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| Self::Internal {
-            doing,
-            reason: explained(&error),
-        }
+        move |error| Self::Internal { doing, reason: explained(&error) }
     }
 
     pub(crate) fn corrupt<E: std::error::Error>(key: &ObjectKey) -> impl FnOnce(E) -> Self {
-        move |error| Self::CorruptObject {
-            key: key.clone(),
-            reason: explained(&error),
-        }
+        move |error| Self::CorruptObject { key: key.clone(), reason: explained(&error) }
     }
 
     pub(crate) fn lacks(object: &ObjectKey, metadata: &str) -> Self {
-        Self::CorruptObject {
-            key: object.clone(),
-            reason: format!("its metadata has no `{metadata}`"),
-        }
+        Self::CorruptObject { key: object.clone(), reason: format!("its metadata has no `{metadata}`") }
     }
 
     /// The name under which it is seen.
@@ -118,9 +109,6 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self {
-            error_type: error.failure().to_string(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error.failure().to_string(), error_message: error.to_string() }
     }
 }

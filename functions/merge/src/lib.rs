@@ -54,23 +54,18 @@ impl<O: Store> Merge<O> {
     ///
     /// [`Error`]; the window's object is then as it was, or as another left it, and always whole.
     pub async fn handle(&self, event: Value) -> Result<MergeOutput, Error> {
-        let input: MergeInput = serde_json::from_value(event).map_err(|error| Error::InvalidInput {
-            reason: error.to_string(),
-        })?;
+        let input: MergeInput = serde_json::from_value(event)
+            .map_err(|error| Error::InvalidInput { reason: error.to_string() })?;
         let [first, ..] = input.staged.as_slice() else {
-            return Err(Error::InvalidInput {
-                reason: "`staged` is empty".to_owned(),
-            });
+            return Err(Error::InvalidInput { reason: "`staged` is empty".to_owned() });
         };
         let key = self.config.output_prefix.output_key(&input.window);
         for attempt in 1..=ATTEMPTS {
             if let Some(merged) = self.attempt(&input.window, &key, first).await? {
                 find_own(&key, &input.staged, &merged)?;
                 let inputs = merged.staged.len() + merged.carried.len();
-                let (rows, bytes) = merged
-                    .built
-                    .as_ref()
-                    .map_or((None, None), |b| (Some(b.rows), Some(b.bytes)));
+                let (rows, bytes) =
+                    merged.built.as_ref().map_or((None, None), |b| (Some(b.rows), Some(b.bytes)));
                 let written = merged.built.is_some();
                 tracing::info!(
                     window = input.window.id(), execution = input.execution, message_id = input.message_id,
@@ -81,12 +76,7 @@ impl<O: Store> Merge<O> {
                 if written {
                     metrics::freshness(&self.config.stack_name, input.closes_at);
                 }
-                return Ok(MergeOutput {
-                    key,
-                    etag: merged.etag,
-                    inputs,
-                    written,
-                });
+                return Ok(MergeOutput { key, etag: merged.etag, inputs, written });
             }
             tracing::info!(
                 window = input.window.id(),
@@ -117,16 +107,12 @@ impl<O: Store> Merge<O> {
             },
         };
         match head {
-            Some(head) if self.holds(&head, &staged, &carried) => Ok(Some(Merged {
-                etag: head.etag,
-                staged,
-                carried,
-                built: None,
-            })),
-            None if staged.is_empty() => Err(Error::FragmentMissing {
-                key: key.clone(),
-                fragment: own.fragment.clone(),
-            }),
+            Some(head) if self.holds(&head, &staged, &carried) => {
+                Ok(Some(Merged { etag: head.etag, staged, carried, built: None }))
+            }
+            None if staged.is_empty() => {
+                Err(Error::FragmentMissing { key: key.clone(), fragment: own.fragment.clone() })
+            }
             head => self.write(window, key, head.as_ref(), staged, carried).await,
         }
     }
@@ -141,28 +127,19 @@ impl<O: Store> Merge<O> {
     ) -> Result<Option<Merged>, Error> {
         let mut objects: Vec<Listed> = staged.iter().map(|fragment| fragment.listed.clone()).collect();
         if let (Some(head), false) = (head, carried.is_empty()) {
-            objects.push(Listed {
-                key: key.clone(),
-                etag: head.etag.clone(),
-                bytes: head.bytes,
-            });
+            objects.push(Listed { key: key.clone(), etag: head.etag.clone(), bytes: head.bytes });
         }
         let Some(slices) = spool::bring(&self.ours, &objects).await? else {
             return Ok(None);
         };
         let objects = objects.into_iter().zip(slices).collect();
-        let build = {
+        let job = {
             let (window, types, carried) = (*window, self.config.column_types.clone(), carried.clone());
             move || build::build(&window, &types, objects, carried)
         };
         // Building works on files and for as long as it takes: beside the requests.
-        let built = tokio::task::spawn_blocking(build)
-            .await
-            .map_err(Error::internal("merging"))??;
-        let body = built
-            .file
-            .try_clone()
-            .map_err(Error::internal("reading a scratch file"))?;
+        let built = tokio::task::spawn_blocking(job).await.map_err(Error::internal("merging"))??;
+        let body = built.file.try_clone().map_err(Error::internal("reading a scratch file"))?;
         let put = Put {
             key,
             condition: &Condition::unchanged_since(head),
@@ -171,17 +148,8 @@ impl<O: Store> Merge<O> {
             metadata: &[(DIGEST_METADATA, self.digest(&staged, &carried))],
             acl: None,
         };
-        match self
-            .ours
-            .put(put, Box::new(tokio::fs::File::from_std(body)))
-            .await?
-        {
-            Written::As(etag) => Ok(Some(Merged {
-                etag,
-                staged,
-                carried,
-                built: Some(built),
-            })),
+        match self.ours.put(put, Box::new(tokio::fs::File::from_std(body))).await? {
+            Written::As(etag) => Ok(Some(Merged { etag, staged, carried, built: Some(built) })),
             // If this was our own write and only its reply was lost, the next look finds our digest there.
             Written::Lost => Ok(None),
         }
@@ -192,10 +160,7 @@ impl<O: Store> Merge<O> {
         let fragments = listed.into_iter().filter_map(|listed| {
             let id = FragmentId::from_staging_key(window, &listed.key);
             if id.is_none() {
-                tracing::warn!(
-                    key = listed.key.as_str(),
-                    "this is no fragment, and not for this place"
-                );
+                tracing::warn!(key = listed.key.as_str(), "this is no fragment, and not for this place");
             }
             Some(Fragment { id: id?, listed })
         });
@@ -208,12 +173,8 @@ impl<O: Store> Merge<O> {
     }
 
     fn digest(&self, staged: &[Fragment], carried: &[Carried]) -> String {
-        let staged = staged
-            .iter()
-            .map(|fragment| (&fragment.id, &fragment.listed.etag));
-        let carried = carried
-            .iter()
-            .map(|input| (&input.input.fragment, &input.input.fragment_etag));
+        let staged = staged.iter().map(|fragment| (&fragment.id, &fragment.listed.etag));
+        let carried = carried.iter().map(|input| (&input.input.fragment, &input.input.fragment_etag));
         lineage::digest(&self.config.column_types.to_string(), staged.chain(carried))
     }
 }
@@ -223,11 +184,7 @@ fn same_length(key: &ObjectKey, window: &Window, standing: &Window) -> Result<()
         return Ok(());
     }
     let (standing, configured) = (standing.length().minutes(), window.length().minutes());
-    Err(Error::WindowLengthChanged {
-        key: key.clone(),
-        standing,
-        configured,
-    })
+    Err(Error::WindowLengthChanged { key: key.clone(), standing, configured })
 }
 
 /// An execution ends well only if the object holds what it staged, or what was staged of the same source since.
@@ -241,9 +198,6 @@ fn find_own(key: &ObjectKey, own: &[Staged], merged: &Merged) -> Result<(), Erro
     };
     match own.iter().find(|own| !staged(own) && !carried(own)) {
         None => Ok(()),
-        Some(own) => Err(Error::FragmentMissing {
-            key: key.clone(),
-            fragment: own.fragment.clone(),
-        }),
+        Some(own) => Err(Error::FragmentMissing { key: key.clone(), fragment: own.fragment.clone() }),
     }
 }

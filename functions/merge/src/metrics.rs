@@ -6,10 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 /// How long after its window closed an object was written, in seconds.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a measurement; nothing is decided by it"
-)]
+#[expect(clippy::disallowed_methods, reason = "a measurement; nothing is decided by it")]
 pub(crate) fn freshness(stack: &str, closed: Timestamp) {
     let now = Timestamp::now();
     let seconds = now.duration_since(closed).as_secs_f64().max(0.0);

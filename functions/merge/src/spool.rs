@@ -52,10 +52,7 @@ async fn fetch(ours: &impl Store, listed: &Listed, file: &File, offset: u64) -> 
     let mut chunk = vec![0; 256 * 1024];
     let mut read = 0;
     loop {
-        let bytes = body
-            .read(&mut chunk)
-            .await
-            .map_err(|error| cut_off(listed, read, &error.to_string()))?;
+        let bytes = body.read(&mut chunk).await.map_err(|error| cut_off(listed, read, &error.to_string()))?;
         if bytes == 0 {
             break;
         }
@@ -64,8 +61,7 @@ async fn fetch(ours: &impl Store, listed: &Listed, file: &File, offset: u64) -> 
             return Err(cut_off(listed, read, "it goes on after its end"));
         }
         let at = offset + read - bytes as u64;
-        file.write_all_at(&chunk[..bytes], at)
-            .map_err(Error::internal("writing to a scratch file"))?;
+        file.write_all_at(&chunk[..bytes], at).map_err(Error::internal("writing to a scratch file"))?;
     }
     if read < listed.bytes {
         return Err(cut_off(listed, read, "it ended early"));
@@ -75,10 +71,5 @@ async fn fetch(ours: &impl Store, listed: &Listed, file: &File, offset: u64) -> 
 
 fn cut_off(listed: &Listed, read: u64, reason: &str) -> Error {
     let (key, bytes, reason) = (listed.key.clone(), listed.bytes, reason.to_owned());
-    Error::CutOff {
-        key,
-        read,
-        bytes,
-        reason,
-    }
+    Error::CutOff { key, read, bytes, reason }
 }

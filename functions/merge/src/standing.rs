@@ -27,14 +27,9 @@ impl Standing {
         let carried = self.lineage.into_iter().map(|input| {
             let start = end;
             end += input.source.rows;
-            Carried {
-                input,
-                rows: start..end,
-            }
+            Carried { input, rows: start..end }
         });
-        carried
-            .filter(|carried| !staged(&carried.input.fragment))
-            .collect()
+        carried.filter(|carried| !staged(&carried.input.fragment)).collect()
     }
 }
 
@@ -73,12 +68,7 @@ async fn tail(ours: &impl Store, key: &ObjectKey, head: &Head, bytes: u64) -> Re
         Ok(read) if read as u64 == expected => Ok(Some(tail)),
         outcome => {
             let reason = outcome.map_or_else(|error| error.to_string(), |_| "it ended early".to_owned());
-            Err(Error::CutOff {
-                key: key.clone(),
-                read: tail.len() as u64,
-                bytes: expected,
-                reason,
-            })
+            Err(Error::CutOff { key: key.clone(), read: tail.len() as u64, bytes: expected, reason })
         }
     }
 }

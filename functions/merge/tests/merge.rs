@@ -88,16 +88,12 @@ fn output() -> ObjectKey {
 }
 
 fn source(second: u8) -> ObjectKey {
-    format!("p/input/2021-01-01T18:01:{second:02}Z.csv")
-        .parse()
-        .unwrap()
+    format!("p/input/2021-01-01T18:01:{second:02}Z.csv").parse().unwrap()
 }
 
 fn staging(second: u8) -> ObjectKey {
     let fragment = FragmentId::of(&"theirs".parse().unwrap(), &source(second));
-    format!("staging/20210101T180000Z/{fragment}.parquet")
-        .parse()
-        .unwrap()
+    format!("staging/20210101T180000Z/{fragment}.parquet").parse().unwrap()
 }
 
 impl Pipeline {
@@ -110,10 +106,7 @@ impl Pipeline {
                 role: Granted,
                 config: stage::Config::read(&Settings::from_lookup(lookup)).unwrap(),
             },
-            merge: Merge {
-                ours,
-                config: Config::read(&Settings::from_lookup(lookup)).unwrap(),
-            },
+            merge: Merge { ours, config: Config::read(&Settings::from_lookup(lookup)).unwrap() },
         }
     }
 
@@ -143,13 +136,8 @@ impl Pipeline {
 
     /// Rows of the window's object, as text.
     fn rows(&self) -> Vec<String> {
-        let rows = self
-            .reader()
-            .get_row_iter(None)
-            .unwrap()
-            .map(|row| row.unwrap().to_string())
-            .collect();
-        rows
+        let reader = self.reader();
+        reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect()
     }
 
     fn reader(&self) -> SerializedFileReader<Bytes> {
@@ -159,79 +147,39 @@ impl Pipeline {
     fn metadata(&self, key: &str) -> String {
         let reader = self.reader();
         let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap();
-        metadata
-            .iter()
-            .find(|pair| pair.key == key)
-            .unwrap()
-            .value
-            .clone()
-            .unwrap()
+        metadata.iter().find(|pair| pair.key == key).unwrap().value.clone().unwrap()
     }
 }
 
 #[tokio::test]
 async fn rows_stand_in_the_order_of_time_and_key_whoever_came_first() {
     let (one, other) = (Pipeline::new(), Pipeline::new());
-    let staged = [
-        one.staged(9, "id,b\n3,x\n").await,
-        one.staged(2, "id\n1\n2\n").await,
-    ];
+    let staged = [one.staged(9, "id,b\n3,x\n").await, one.staged(2, "id\n1\n2\n").await];
     one.merged(&staged).await.unwrap();
-    let staged = [
-        other.staged(2, "id\n1\n2\n").await,
-        other.staged(9, "id,b\n3,x\n").await,
-    ];
+    let staged = [other.staged(2, "id\n1\n2\n").await, other.staged(9, "id,b\n3,x\n").await];
     other.merged(&staged).await.unwrap();
-    assert_eq!(
-        one.rows(),
-        ["{id: 1, b: null}", "{id: 2, b: null}", "{id: 3, b: \"x\"}"]
-    );
-    assert_eq!(
-        one.ours().peek(&output()),
-        other.ours().peek(&output()),
-        "equal inputs, equal bytes"
-    );
+    assert_eq!(one.rows(), ["{id: 1, b: null}", "{id: 2, b: null}", "{id: 3, b: \"x\"}"]);
+    assert_eq!(one.ours().peek(&output()), other.ours().peek(&output()), "equal inputs, equal bytes");
 }
 
 #[tokio::test]
 async fn the_object_says_what_it_is_made_of() {
     let pipeline = Pipeline::new();
-    let staged = [
-        pipeline.staged(9, "id\n3\n").await,
-        pipeline.staged(2, "id\n1\n2\nx,y\n").await,
-    ];
+    let staged = [pipeline.staged(9, "id\n3\n").await, pipeline.staged(2, "id\n1\n2\nx,y\n").await];
     let merged = pipeline.merged(&staged).await.unwrap();
     assert_eq!((merged.key, merged.inputs, merged.written), (output(), 2, true));
-    assert_eq!(
-        serde_json::from_str::<Value>(&pipeline.metadata(WINDOW_KEY)).unwrap(),
-        window(5)
-    );
+    assert_eq!(serde_json::from_str::<Value>(&pipeline.metadata(WINDOW_KEY)).unwrap(), window(5));
     let lineage: Vec<Input> = serde_json::from_str(&pipeline.metadata(LINEAGE_KEY)).unwrap();
     let entries: Vec<_> = lineage
         .iter()
-        .map(|input| {
-            (
-                input.source.key.clone(),
-                input.source.rows,
-                input.source.rejected_rows,
-            )
-        })
+        .map(|input| (input.source.key.clone(), input.source.rows, input.source.rejected_rows))
         .collect();
     assert_eq!(entries, [(source(2), 2, 1), (source(9), 1, 0)]);
     for (input, second) in lineage.iter().zip([2, 9]) {
-        assert_eq!(
-            input.source.etag,
-            pipeline.stage.theirs.peek(&source(second)).unwrap().0.etag
-        );
-        assert_eq!(
-            input.fragment_etag,
-            pipeline.ours().peek(&staging(second)).unwrap().0.etag
-        );
+        assert_eq!(input.source.etag, pipeline.stage.theirs.peek(&source(second)).unwrap().0.etag);
+        assert_eq!(input.fragment_etag, pipeline.ours().peek(&staging(second)).unwrap().0.etag);
     }
-    assert_eq!(
-        pipeline.ours().peek(&output()).unwrap().0.metadata["windrow-inputs"].len(),
-        64
-    );
+    assert_eq!(pipeline.ours().peek(&output()).unwrap().0.metadata["windrow-inputs"].len(), 64);
 }
 
 #[tokio::test]
@@ -248,7 +196,7 @@ async fn a_late_file_takes_its_place_in_the_same_object() {
 async fn what_is_merged_already_is_not_written_again() {
     let pipeline = Pipeline::new();
     let staged = pipeline.staged(9, "id\n3\n").await;
-    pipeline.merged(&[staged.clone()]).await.unwrap();
+    pipeline.merged(std::slice::from_ref(&staged)).await.unwrap();
     let puts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&puts);
     pipeline.ours().before(move |_, operation, _| {
@@ -261,10 +209,7 @@ async fn what_is_merged_already_is_not_written_again() {
 #[tokio::test]
 async fn a_new_version_of_a_file_replaces_its_former_rows() {
     let pipeline = Pipeline::new();
-    let (one, other) = (
-        pipeline.staged(2, "id\n1\n").await,
-        pipeline.staged(9, "id\n3\n").await,
-    );
+    let (one, other) = (pipeline.staged(2, "id\n1\n").await, pipeline.staged(9, "id\n3\n").await);
     pipeline.merged(&[one, other]).await.unwrap();
     let newer = pipeline.staged(2, "id\n10\n11\n").await;
     pipeline.merged(&[newer]).await.unwrap();
@@ -298,10 +243,7 @@ async fn rows_whose_fragments_expired_are_carried_over() {
             "{expired:?}"
         );
         // And again: what was carried once is carried still, and nothing is written.
-        let again = pipeline
-            .merged(&[pipeline.staged(7, "id,n\n35,late\n").await])
-            .await
-            .unwrap();
+        let again = pipeline.merged(&[pipeline.staged(7, "id,n\n35,late\n").await]).await.unwrap();
         assert!(!again.written, "{expired:?}");
     }
 }
@@ -314,19 +256,12 @@ async fn whoever_was_overtaken_begins_anew() {
     let other = Pipeline::new();
     let staged = [other.staged(2, "id\n1\n").await, other.staged(9, "id\n3\n").await];
     other.merged(&staged).await.unwrap();
-    let (fragment, merged) = (
-        other.ours().peek(&staging(9)).unwrap(),
-        other.ours().peek(&output()).unwrap(),
-    );
+    let (fragment, merged) = (other.ours().peek(&staging(9)).unwrap(), other.ours().peek(&output()).unwrap());
     let once = AtomicU32::new(0);
     pipeline.ours().before(move |ours, operation, key| {
         if operation == "put" && *key == output() && once.fetch_add(1, Ordering::SeqCst) == 0 {
             ours.place(&staging(9), &fragment.1, &[]);
-            ours.place(
-                &output(),
-                &merged.1,
-                &[("windrow-inputs", &merged.0.metadata["windrow-inputs"])],
-            );
+            ours.place(&output(), &merged.1, &[("windrow-inputs", &merged.0.metadata["windrow-inputs"])]);
         }
     });
     pipeline.merged(&[early]).await.unwrap();
@@ -336,10 +271,7 @@ async fn whoever_was_overtaken_begins_anew() {
 #[tokio::test]
 async fn a_fragment_that_is_replaced_while_it_is_read_begins_it_anew() {
     let pipeline = Pipeline::new();
-    let staged = [
-        pipeline.staged(2, "id\n1\n").await,
-        pipeline.staged(9, "id\n3\n").await,
-    ];
+    let staged = [pipeline.staged(2, "id\n1\n").await, pipeline.staged(9, "id\n3\n").await];
     let newer = Pipeline::new();
     newer.staged(2, "id\n10\n").await;
     let (_, newer) = newer.ours().peek(&staging(2)).unwrap();
@@ -358,12 +290,8 @@ async fn an_execution_never_ends_well_without_its_own_rows() {
     let pipeline = Pipeline::new();
     let staged = pipeline.staged(2, "id\n1\n").await;
     pipeline.ours().expire(&staging(2));
-    let error = pipeline.merged(&[staged.clone()]).await.unwrap_err();
-    assert_eq!(
-        error.failure(),
-        Failure::FragmentMissing,
-        "nothing staged, nothing written"
-    );
+    let error = pipeline.merged(std::slice::from_ref(&staged)).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::FragmentMissing, "nothing staged, nothing written");
     let other = pipeline.staged(9, "id\n3\n").await;
     let error = pipeline.merged(&[staged]).await.unwrap_err();
     assert_eq!(error.failure(), Failure::FragmentMissing, "another's rows only");
@@ -382,10 +310,7 @@ async fn a_window_that_never_rests_is_given_up() {
             ours.place(key, format!("version {version}").as_bytes(), &[]);
         }
     });
-    assert_eq!(
-        pipeline.merged(&[staged]).await.unwrap_err().failure(),
-        Failure::WindowChanged
-    );
+    assert_eq!(pipeline.merged(&[staged]).await.unwrap_err().failure(), Failure::WindowChanged);
     assert!(pipeline.ours().peek(&output()).is_none());
 }
 
@@ -397,12 +322,7 @@ async fn windows_of_another_length_are_refused() {
     let late = pipeline.staged(9, "id\n3\n").await;
     let error = pipeline.merged_as(window(10), &[late]).await.unwrap_err();
     assert_eq!(error.failure(), Failure::WindowLengthChanged);
-    assert!(
-        error
-            .to_string()
-            .contains("5 minutes, and this stack makes windows of 10"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("5 minutes, and this stack makes windows of 10"), "{error}");
 }
 
 #[tokio::test]
@@ -412,8 +332,5 @@ async fn an_object_that_windrow_did_not_write_is_named() {
     pipeline.ours().place(&output(), b"PAR1 this is none PAR1", &[]);
     let error = pipeline.merged(&[staged]).await.unwrap_err();
     assert_eq!(error.failure(), Failure::CorruptObject);
-    assert!(
-        error.to_string().contains("`output/ms-20210101T180000Z.parquet`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`output/ms-20210101T180000Z.parquet`"), "{error}");
 }

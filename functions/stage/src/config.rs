@@ -42,11 +42,7 @@ impl Config {
     /// How the publisher's role is assumed: to read below `input/`, and nothing else.
     pub fn role(&self) -> RoleConfig {
         RoleConfig {
-            policy: role::reading(
-                &self.source_role_arn,
-                &self.source_bucket,
-                &self.source_prefix.input(),
-            ),
+            policy: role::reading(&self.source_role_arn, &self.source_bucket, &self.source_prefix.input()),
             arn: self.source_role_arn.clone(),
             external_id: self.source_external_id.clone(),
             session_name: "windrow-stage",

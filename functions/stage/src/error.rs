@@ -74,22 +74,13 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn internal(doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |error| Self::Internal {
-            doing,
-            reason: error.to_string(),
-        }
+        move |error| Self::Internal { doing, reason: error.to_string() }
     }
 
     pub(crate) fn conversion(key: &str, error: ConvertError) -> Self {
         match error {
-            ConvertError::NotCsv { evidence } => Self::NotCsv {
-                key: key.to_owned(),
-                reason: evidence,
-            },
-            error => Self::Internal {
-                doing: "converting",
-                reason: explained(&error),
-            },
+            ConvertError::NotCsv { evidence } => Self::NotCsv { key: key.to_owned(), reason: evidence },
+            error => Self::Internal { doing: "converting", reason: explained(&error) },
         }
     }
 
@@ -114,9 +105,6 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self {
-            error_type: error.failure().to_string(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error.failure().to_string(), error_message: error.to_string() }
     }
 }

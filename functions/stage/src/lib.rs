@@ -52,9 +52,8 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
     ///
     /// [`Error`]; what was staged of the file before stands as it was.
     pub async fn handle(&self, event: Value) -> Result<StageOutput, Error> {
-        let input: StageInput = serde_json::from_value(event).map_err(|error| Error::InvalidInput {
-            reason: error.to_string(),
-        })?;
+        let input: StageInput = serde_json::from_value(event)
+            .map_err(|error| Error::InvalidInput { reason: error.to_string() })?;
         self.check(&input)?;
         self.role.granted().await?;
         let key = &input.file.key;
@@ -74,9 +73,7 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
                 "file read"
             );
             if summary.rejected_rows > 0
-                && self
-                    .put_rejected(&rejected_key, rejected.as_ref(), &built.rejected, &etag)
-                    .await?
+                && self.put_rejected(&rejected_key, rejected.as_ref(), &built.rejected, &etag).await?
                     == Written::Lost
             {
                 store::pause(attempt).await;
@@ -84,13 +81,7 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
             }
             let condition = Condition::unchanged_since(staged.as_ref());
             match self
-                .put(
-                    &staged_key,
-                    &condition,
-                    &built.file,
-                    "application/vnd.apache.parquet",
-                    &[],
-                )
+                .put(&staged_key, &condition, &built.file, "application/vnd.apache.parquet", &[])
                 .await?
             {
                 Written::As(etag) => {
@@ -111,16 +102,9 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
     /// execution by hand must not be able to point the publisher's role anywhere else.
     fn check(&self, input: &StageInput) -> Result<(), Error> {
         let key = &input.file.key;
-        let elsewhere = self
-            .config
-            .source_prefix
-            .key_of(key.as_str())
-            .map(|allowed| allowed != *key);
+        let elsewhere = self.config.source_prefix.key_of(key.as_str()).map(|allowed| allowed != *key);
         if input.bucket != self.config.source_bucket || elsewhere.unwrap_or(true) {
-            let reason = format!(
-                "`{}/{key}` does not lie under the configured source",
-                input.bucket
-            );
+            let reason = format!("`{}/{key}` does not lie under the configured source", input.bucket);
             return Err(Error::InvalidInput { reason });
         }
         Ok(())
@@ -149,18 +133,11 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
             };
             let summary = table::convert(csv, &types, metadata, &mut fragment, &mut rejected)
                 .map_err(|error| Error::conversion(file.key.as_str(), error))?;
-            Ok(Fragment {
-                file: fragment,
-                rejected,
-                summary,
-            })
+            Ok(Fragment { file: fragment, rejected, summary })
         };
         tokio::task::spawn_blocking(build)
             .await
-            .map_err(|panic| Error::Internal {
-                doing: "converting",
-                reason: panic.to_string(),
-            })?
+            .map_err(|panic| Error::Internal { doing: "converting", reason: panic.to_string() })?
     }
 
     async fn put_rejected(
@@ -171,14 +148,7 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
         etag: &ETag,
     ) -> Result<Written, Error> {
         let metadata = [(REJECTED_ETAG_METADATA, etag.to_string())];
-        self.put(
-            key,
-            &Condition::unchanged_since(standing),
-            rows,
-            "application/x-ndjson",
-            &metadata,
-        )
-        .await
+        self.put(key, &Condition::unchanged_since(standing), rows, "application/x-ndjson", &metadata).await
     }
 
     async fn put(
@@ -195,17 +165,7 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
             .and_then(|file| file.metadata().map(|known| (file, known.len())))
             .map_err(reading)?;
         file.rewind().map_err(Error::internal("reading a scratch file"))?;
-        let put = Put {
-            key,
-            condition,
-            bytes,
-            content_type,
-            metadata,
-            acl: None,
-        };
-        Ok(self
-            .ours
-            .put(put, Box::new(tokio::fs::File::from_std(file)))
-            .await?)
+        let put = Put { key, condition, bytes, content_type, metadata, acl: None };
+        Ok(self.ours.put(put, Box::new(tokio::fs::File::from_std(file))).await?)
     }
 }

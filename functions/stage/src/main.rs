@@ -21,8 +21,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         role,
         config,
     };
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
-        stage.handle(event.payload).await
-    }))
-    .await
+    // Boxed: what is going on while a file is staged takes some kilobytes.
+    let handle = async |event: LambdaEvent<_>| Box::pin(stage.handle(event.payload)).await;
+    lambda_runtime::run(service_fn(handle)).await
 }

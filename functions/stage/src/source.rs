@@ -25,18 +25,9 @@ pub(crate) async fn spool(theirs: &impl Store, bucket: &str, key: &ObjectKey) ->
     let (file, read, cut_off) = copy(body, file).await?;
     if let Some(reason) = cut_off.or_else(|| (read != head.bytes).then(|| "its length is another".to_owned()))
     {
-        return Err(Error::SourceCutOff {
-            key: key.to_string(),
-            read,
-            bytes: head.bytes,
-            reason,
-        });
+        return Err(Error::SourceCutOff { key: key.to_string(), read, bytes: head.bytes, reason });
     }
-    Ok(Spooled {
-        etag: head.etag,
-        bytes: head.bytes,
-        file,
-    })
+    Ok(Spooled { etag: head.etag, bytes: head.bytes, file })
 }
 
 async fn find(theirs: &impl Store, bucket: &str, key: &ObjectKey) -> Result<Object, Error> {
@@ -53,10 +44,7 @@ async fn find(theirs: &impl Store, bucket: &str, key: &ObjectKey) -> Result<Obje
     match (theirs.get(&key.with_leading_slash(), None).await, denied) {
         (Ok(Some(object)), _) => Ok(object),
         (Ok(None), Some(denied)) => Err(Error::SourceDenied(denied)),
-        (Ok(None), None) => Err(Error::SourceMissing {
-            bucket: bucket.to_owned(),
-            key: key.to_string(),
-        }),
+        (Ok(None), None) => Err(Error::SourceMissing { bucket: bucket.to_owned(), key: key.to_string() }),
         (Err(error), denied) if error.kind == Kind::Denied => {
             Err(Error::SourceDenied(denied.unwrap_or(error)))
         }
@@ -81,8 +69,6 @@ async fn copy(mut body: Body, file: File) -> Result<(File, u64, Option<String>),
             Err(error) => break Some(error.to_string()),
         }
     };
-    file.flush()
-        .await
-        .map_err(Error::internal("writing to a scratch file"))?;
+    file.flush().await.map_err(Error::internal("writing to a scratch file"))?;
     Ok((file.into_std().await, read, cut_off))
 }

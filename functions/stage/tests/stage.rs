@@ -28,10 +28,7 @@ struct Refused;
 
 impl Access for Refused {
     async fn granted(&self) -> Result<(), RoleError> {
-        Err(RoleError::Denied {
-            role: "r".to_owned(),
-            detail: "AccessDenied".to_owned(),
-        })
+        Err(RoleError::Denied { role: "r".to_owned(), detail: "AccessDenied".to_owned() })
     }
 }
 
@@ -49,12 +46,7 @@ fn stage<R>(role: R) -> Stage<Memory, Memory, R> {
         Some(value.to_owned())
     }))
     .unwrap();
-    Stage {
-        ours: Memory::default(),
-        theirs: Memory::default(),
-        role,
-        config,
-    }
+    Stage { ours: Memory::default(), theirs: Memory::default(), role, config }
 }
 
 fn input(key: &str) -> Value {
@@ -103,14 +95,8 @@ async fn a_file_becomes_the_fragment_of_its_key_and_says_what_it_was_read_from()
     assert_eq!((output.index, &output.fragment), (7, &fragment()));
     assert_eq!(output.etag, stage.ours.peek(&staged_key()).unwrap().0.etag);
     let source = staged_source(&stage);
-    assert_eq!(
-        (source.key, source.etag, source.rows, source.bytes),
-        (key(KEY), etag, 2, 18)
-    );
-    assert_eq!(
-        (source.encoding.as_str(), source.delimiter.as_str()),
-        ("utf-8", ",")
-    );
+    assert_eq!((source.key, source.etag, source.rows, source.bytes), (key(KEY), etag, 2, 18));
+    assert_eq!((source.encoding.as_str(), source.delimiter.as_str()), ("utf-8", ","));
     assert_eq!(stage.ours.keys(), [staged_key()], "nothing but the fragment");
 }
 
@@ -137,17 +123,11 @@ async fn rows_that_cannot_be_read_are_kept_beside_with_the_sources_version() {
     let stage = stage(Granted);
     let etag = stage.theirs.place(&key(KEY), b"id,name\n1,x\n2\n3,z\n4,w\n", &[]);
     stage.handle(input(KEY)).await.unwrap();
-    assert_eq!(
-        (staged_source(&stage).rows, staged_source(&stage).rejected_rows),
-        (3, 1)
-    );
+    assert_eq!((staged_source(&stage).rows, staged_source(&stage).rejected_rows), (3, 1));
     let (head, lines) = stage.ours.peek(&rejected_key()).unwrap();
     assert_eq!(head.metadata["windrow-source-etag"], etag.as_str());
     let line: Value = serde_json::from_slice(&lines).unwrap();
-    assert_eq!(
-        (&line["line"], &line["byte_offset"], &line["raw"]),
-        (&json!(3), &json!(12), &json!("2"))
-    );
+    assert_eq!((&line["line"], &line["byte_offset"], &line["raw"]), (&json!(3), &json!(12), &json!("2")));
 }
 
 #[tokio::test]
@@ -161,10 +141,7 @@ async fn each_way_of_not_being_there_has_its_own_name() {
     // Absent without the slash, for one who may not list: but there with it.
     stage.theirs.place(&key(&format!("/{KEY}")), b"id\n1\n", &[]);
     stage.handle(input(KEY)).await.unwrap();
-    assert_eq!(
-        failure(&self::stage(Refused), input(KEY)).await.0,
-        Failure::RoleDenied
-    );
+    assert_eq!(failure(&self::stage(Refused), input(KEY)).await.0, Failure::RoleDenied);
 }
 
 #[tokio::test]
@@ -173,9 +150,7 @@ async fn what_is_no_csv_leaves_the_former_rows_in_place() {
     stage.theirs.place(&key(KEY), b"id\n1\n", &[]);
     stage.handle(input(KEY)).await.unwrap();
     let before = stage.ours.peek(&staged_key());
-    stage
-        .theirs
-        .place(&key(KEY), b"<!DOCTYPE html><html><body>503</body></html>", &[]);
+    stage.theirs.place(&key(KEY), b"<!DOCTYPE html><html><body>503</body></html>", &[]);
     let (name, text) = failure(&stage, input(KEY)).await;
     assert_eq!(name, Failure::NotCsv);
     assert!(text.contains(KEY), "{text}");
@@ -195,11 +170,7 @@ async fn the_slow_reader_of_an_older_version_does_not_overwrite_a_newer_one() {
         }
     });
     stage.handle(input(KEY)).await.unwrap();
-    assert_eq!(
-        staged_source(&stage).rows,
-        2,
-        "it read the newer version and staged that"
-    );
+    assert_eq!(staged_source(&stage).rows, 2, "it read the newer version and staged that");
     assert_eq!(puts.load(Ordering::SeqCst), 2);
 }
 
@@ -229,15 +200,8 @@ async fn an_execution_started_by_hand_cannot_point_elsewhere() {
         let mut input = input(key);
         input["bucket"] = json!(bucket);
         stage.theirs.place(&self::key(key), b"id\n1\n", &[]);
-        assert_eq!(
-            failure(&stage, input).await.0,
-            Failure::InvalidInput,
-            "{bucket}/{key}"
-        );
+        assert_eq!(failure(&stage, input).await.0, Failure::InvalidInput, "{bucket}/{key}");
     }
-    assert_eq!(
-        failure(&stage, json!({"key": KEY})).await.0,
-        Failure::InvalidInput
-    );
+    assert_eq!(failure(&stage, json!({"key": KEY})).await.0, Failure::InvalidInput);
     assert!(stage.ours.keys().is_empty());
 }

@@ -52,16 +52,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
-        Self::InvalidMessage {
-            reason: cut(&reason.into(), 2000),
-        }
+        Self::InvalidMessage { reason: cut(&reason.into(), 2000) }
     }
 
     pub(crate) fn wrong_bucket(named: &str, expected: &window::Bucket) -> Self {
-        Self::WrongBucket {
-            named: cut(named, 200),
-            expected: expected.to_string(),
-        }
+        Self::WrongBucket { named: cut(named, 200), expected: expected.to_string() }
     }
 
     pub(crate) fn not_a_bucket(error: &NameError) -> Self {
@@ -81,18 +76,12 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self {
-            error_type: error.failure().to_string(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error.failure().to_string(), error_message: error.to_string() }
     }
 }
 
 fn refused_text(refused: &[Refused], files: usize) -> String {
-    let heading = format!(
-        "{} of {files} files were refused, the others are on their way",
-        refused.len()
-    );
+    let heading = format!("{} of {files} files were refused, the others are on their way", refused.len());
     listed(&heading, refused.iter().map(|file| file.reason.clone()))
 }
 
@@ -106,32 +95,16 @@ fn not_started_text(
         0 => String::new(),
         refused => format!(", and {refused} of {files} files were refused"),
     };
-    let heading = format!(
-        "{} of {executions} executions could not be started{besides}",
-        not_started.len()
-    );
-    let failures = not_started
-        .iter()
-        .map(|(name, reason)| format!("`{name}`: {reason}"));
-    listed(
-        &heading,
-        failures.chain(refused.iter().map(|file| file.reason.clone())),
-    )
+    let heading = format!("{} of {executions} executions could not be started{besides}", not_started.len());
+    let failures = not_started.iter().map(|(name, reason)| format!("`{name}`: {reason}"));
+    listed(&heading, failures.chain(refused.iter().map(|file| file.reason.clone())))
 }
 
 fn listed(heading: &str, lines: impl Iterator<Item = String>) -> String {
     let lines: Vec<String> = lines.collect();
-    let named: Vec<String> = lines
-        .iter()
-        .take(NAMED)
-        .map(|line| cut(line, BYTES_PER_NAME))
-        .collect();
+    let named: Vec<String> = lines.iter().take(NAMED).map(|line| cut(line, BYTES_PER_NAME)).collect();
     let more = lines.len().saturating_sub(NAMED);
-    let rest = if more == 0 {
-        String::new()
-    } else {
-        format!("; and {more} more")
-    };
+    let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
     format!("{heading}: {}{rest}", named.join("; "))
 }
 
@@ -141,10 +114,7 @@ fn cut(text: &str, bytes: usize) -> String {
         return text.to_owned();
     }
     // `…` has three bytes.
-    let end = (0..=bytes.saturating_sub(3))
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
+    let end = (0..=bytes.saturating_sub(3)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}…", &text[..end])
 }
 
@@ -155,9 +125,7 @@ mod tests {
     #[test]
     fn the_text_names_twenty_files_counts_the_rest_and_stays_within_4_kib() {
         let refused: Vec<Refused> = (0..300)
-            .map(|index| Refused {
-                reason: format!("`{index}-{}`: no time", "ü".repeat(500)),
-            })
+            .map(|index| Refused { reason: format!("`{index}-{}`: no time", "ü".repeat(500)) })
             .collect();
         let text = Error::RefusedFiles { refused, files: 400 }.to_string();
         assert!(

@@ -42,10 +42,7 @@ pub struct Output {
 pub async fn handle(config: &Config, step_functions: &Client, event: Value) -> Result<Output, Error> {
     let event: SnsEvent = serde_json::from_value(event)
         .map_err(|error| Error::invalid(format!("the event is none of SNS: {error}")))?;
-    let mut output = Output {
-        executions: 0,
-        files: 0,
-    };
+    let mut output = Output { executions: 0, files: 0 };
     let mut first_error = None;
     // SNS sends one record per event. Were there more, a bad one would hold back no other.
     for record in event.records {
@@ -68,19 +65,9 @@ async fn handle_record(config: &Config, step_functions: &Client, record: SnsReco
         .ok()
         .and_then(|nanoseconds| Timestamp::new(published.timestamp(), nanoseconds).ok())
         .ok_or_else(|| Error::invalid(format!("its Timestamp `{published}` cannot be computed with")))?;
-    let message = Message {
-        id: record.sns.message_id,
-        timestamp,
-    };
-    let Plan {
-        executions,
-        refused,
-        files,
-    } = plan(config, &message, &record.sns.message)?;
-    let output = Output {
-        executions: executions.len(),
-        files,
-    };
+    let message = Message { id: record.sns.message_id, timestamp };
+    let Plan { executions, refused, files } = plan(config, &message, &record.sns.message)?;
+    let output = Output { executions: executions.len(), files };
     let not_started = start_all(config, step_functions, executions).await;
     tracing::info!(
         message_id = message.id,
@@ -136,16 +123,9 @@ fn finished(result: Option<Result<Started, tokio::task::JoinError>>) -> Option<(
 }
 
 async fn start(client: &Client, state_machine: String, input: &ExecutionInput) -> Started {
-    let (name, json) = input
-        .named()
-        .map_err(|error| (input.window.id(), error.to_string()))?;
-    let answer = client
-        .start_execution()
-        .state_machine_arn(state_machine)
-        .name(&name)
-        .input(json)
-        .send()
-        .await;
+    let (name, json) = input.named().map_err(|error| (input.window.id(), error.to_string()))?;
+    let answer =
+        client.start_execution().state_machine_arn(state_machine).name(&name).input(json).send().await;
     match answer {
         Ok(_) => {
             tracing::info!(
@@ -160,9 +140,7 @@ async fn start(client: &Client, state_machine: String, input: &ExecutionInput) -
         }
         // The name holds the digest of the input: this very input was started before.
         Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(StartExecutionError::is_execution_already_exists) =>
+            if error.as_service_error().is_some_and(StartExecutionError::is_execution_already_exists) =>
         {
             tracing::info!(
                 window = input.window.id(),

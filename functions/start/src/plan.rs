@@ -37,10 +37,7 @@ pub struct Refused {
 /// cannot is a [`Refused`] of the plan, and holds back no other.
 pub fn plan(config: &Config, message: &Message, text: &str) -> Result<Plan, Error> {
     let announced = announced(config, text)?;
-    let mut plan = Plan {
-        files: announced.len(),
-        ..Plan::default()
-    };
+    let mut plan = Plan { files: announced.len(), ..Plan::default() };
     // Sorted, so that neither the order of a message nor repetitions in it matter.
     let mut windows: BTreeMap<Timestamp, (Window, BTreeSet<(Timestamp, ObjectKey)>)> = BTreeMap::new();
     for (index, object) in announced.iter().enumerate() {
@@ -64,9 +61,7 @@ pub fn plan(config: &Config, message: &Message, text: &str) -> Result<Plan, Erro
             closes_at,
             files: Vec::new(),
             message: message.clone(),
-            source: SourceBucket {
-                bucket: config.source_bucket.clone(),
-            },
+            source: SourceBucket { bucket: config.source_bucket.clone() },
             window,
         };
         plan.executions.extend(chunked(&empty, files));
@@ -79,9 +74,7 @@ fn announced(config: &Config, text: &str) -> Result<Vec<Value>, Error> {
     let message: Value =
         serde_json::from_str(text).map_err(|error| Error::invalid(format!("it is not JSON: {error}")))?;
     let Value::Object(mut message) = message else {
-        return Err(Error::invalid(
-            "it is not a JSON object with `s3_bucket` and `s3_objects`",
-        ));
+        return Err(Error::invalid("it is not a JSON object with `s3_bucket` and `s3_objects`"));
     };
     match message.get("s3_bucket") {
         None => return Err(Error::invalid("`s3_bucket` is missing")),
@@ -111,10 +104,7 @@ fn placed(
     let Value::String(announced) = object else {
         return Err(format!("entry {index} of `s3_objects` is not a string"));
     };
-    let key = config
-        .source_prefix
-        .key_of(announced)
-        .map_err(|error| error.to_string())?;
+    let key = config.source_prefix.key_of(announced).map_err(|error| error.to_string())?;
     let time = file_time::parse(key.as_str(), config.default_offset).map_err(|error| error.to_string())?;
     if time.duration_since(message.timestamp) > config.max_future {
         let (allowed, announced) = (config.max_future.as_mins(), message.timestamp);
@@ -144,10 +134,7 @@ fn chunked(empty: &ExecutionInput, files: Vec<File>) -> Vec<ExecutionInput> {
             }
             _ => {
                 bytes = own_bytes + file_bytes;
-                chunks.push(ExecutionInput {
-                    files: vec![file],
-                    ..empty.clone()
-                });
+                chunks.push(ExecutionInput { files: vec![file], ..empty.clone() });
             }
         }
     }
@@ -182,10 +169,7 @@ mod tests {
     }
 
     fn message() -> Message {
-        Message {
-            id: "m1".to_owned(),
-            timestamp: "2021-01-01T18:02:00Z".parse().unwrap(),
-        }
+        Message { id: "m1".to_owned(), timestamp: "2021-01-01T18:02:00Z".parse().unwrap() }
     }
 
     fn planned(text: &str) -> Result<Plan, Error> {
@@ -193,40 +177,22 @@ mod tests {
     }
 
     fn objects(names: &[&str]) -> String {
-        let keys: Vec<String> = names
-            .iter()
-            .map(|name| format!("/infra-eng/x/input/{name}"))
-            .collect();
+        let keys: Vec<String> = names.iter().map(|name| format!("/infra-eng/x/input/{name}")).collect();
         serde_json::json!({"s3_bucket": "arn:aws:s3:::macroscope-interviews", "s3_objects": keys}).to_string()
     }
 
     #[test]
     fn a_message_that_cannot_be_used_says_what_is_wrong() {
         for (text, expected) in [
-            (
-                "three files",
-                "invalid message: it is not JSON: expected ident at line 1 column 2",
-            ),
-            (
-                "[]",
-                "invalid message: it is not a JSON object with `s3_bucket` and `s3_objects`",
-            ),
-            (
-                r#"{"s3_objects":["a"]}"#,
-                "invalid message: `s3_bucket` is missing",
-            ),
-            (
-                r#"{"s3_bucket":1,"s3_objects":["a"]}"#,
-                "invalid message: `s3_bucket` is not a string",
-            ),
+            ("three files", "invalid message: it is not JSON: expected ident at line 1 column 2"),
+            ("[]", "invalid message: it is not a JSON object with `s3_bucket` and `s3_objects`"),
+            (r#"{"s3_objects":["a"]}"#, "invalid message: `s3_bucket` is missing"),
+            (r#"{"s3_bucket":1,"s3_objects":["a"]}"#, "invalid message: `s3_bucket` is not a string"),
             (
                 r#"{"s3_bucket":"arn:aws:s3:::b/k","s3_objects":["a"]}"#,
                 "invalid message: `s3_bucket`: `arn:aws:s3:::b/k` is not a bucket: expected 3 to 63 of a-z, 0-9, `-` and `.`",
             ),
-            (
-                r#"{"s3_bucket":"macroscope-interviews"}"#,
-                "invalid message: `s3_objects` is missing",
-            ),
+            (r#"{"s3_bucket":"macroscope-interviews"}"#, "invalid message: `s3_objects` is missing"),
             (
                 r#"{"s3_bucket":"macroscope-interviews","s3_objects":"a"}"#,
                 "invalid message: `s3_objects` is not a list",
@@ -260,12 +226,7 @@ mod tests {
         let windows: Vec<(String, Vec<&str>)> = plan
             .executions
             .iter()
-            .map(|input| {
-                (
-                    input.window.id(),
-                    input.files.iter().map(|file| file.key.base_name()).collect(),
-                )
-            })
+            .map(|input| (input.window.id(), input.files.iter().map(|file| file.key.base_name()).collect()))
             .collect();
         assert_eq!(
             windows,
@@ -274,10 +235,7 @@ mod tests {
                     "20210101T180000Z".to_owned(),
                     vec!["2021-01-01T18:00:00Z.csv", "2021-01-1T12:01:31-06:00.csv"]
                 ),
-                (
-                    "20210101T180500Z".to_owned(),
-                    vec!["2021-01-1T12:06:00-06:00.csv"]
-                ),
+                ("20210101T180500Z".to_owned(), vec!["2021-01-1T12:06:00-06:00.csv"]),
                 ("20210101T190000Z".to_owned(), vec!["2021-01-01T19:02:00Z.csv"]),
             ]
         );
@@ -295,10 +253,7 @@ mod tests {
     #[test]
     fn entries_that_are_no_strings_are_refused_by_their_place() {
         let text = r#"{"s3_bucket":"macroscope-interviews","s3_objects":[null]}"#;
-        assert_eq!(
-            planned(text).unwrap().refused[0].reason,
-            "entry 0 of `s3_objects` is not a string"
-        );
+        assert_eq!(planned(text).unwrap().refused[0].reason, "entry 0 of `s3_objects` is not a string");
     }
 
     #[test]
@@ -314,11 +269,7 @@ mod tests {
         for input in &plan.executions {
             let (_, json) = input.named().unwrap();
             assert!(json.len() <= BYTES_PER_EXECUTION, "{} bytes", json.len());
-            assert!(
-                input.files.len() <= FILES_PER_EXECUTION,
-                "{} files",
-                input.files.len()
-            );
+            assert!(input.files.len() <= FILES_PER_EXECUTION, "{} files", input.files.len());
             files += input.files.len();
         }
         assert_eq!(files, 900);
@@ -327,11 +278,7 @@ mod tests {
             let mut more = pair[0].clone();
             more.files.push(pair[1].files[0].clone());
             let too_large = more.named().unwrap().1.len() > BYTES_PER_EXECUTION;
-            assert!(
-                too_large || more.files.len() > FILES_PER_EXECUTION,
-                "{} files",
-                pair[0].files.len()
-            );
+            assert!(too_large || more.files.len() > FILES_PER_EXECUTION, "{} files", pair[0].files.len());
         }
     }
 

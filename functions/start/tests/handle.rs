@@ -26,10 +26,7 @@ fn config() -> Config {
 }
 
 fn event(names: &[&str]) -> Value {
-    let keys: Vec<String> = names
-        .iter()
-        .map(|name| format!("/infra-eng/x/input/{name}"))
-        .collect();
+    let keys: Vec<String> = names.iter().map(|name| format!("/infra-eng/x/input/{name}")).collect();
     let message = json!({"s3_bucket": "arn:aws:s3:::macroscope-interviews", "s3_objects": keys});
     json!({"Records": [{
         "EventSource": "aws:sns",
@@ -65,27 +62,14 @@ async fn starts_one_execution_per_window_with_the_inputs_own_name() {
         .match_requests(|request| {
             let input: Value = serde_json::from_str(request.input().unwrap()).unwrap();
             request.state_machine_arn() == Some("arn:aws:states:us-east-1:222222222222:stateMachine:windrow")
-                && request
-                    .name()
-                    .unwrap()
-                    .starts_with(input["window"]["id"].as_str().unwrap())
+                && request.name().unwrap().starts_with(input["window"]["id"].as_str().unwrap())
                 && request.name().unwrap().len() == 49
                 && input["message"]["timestamp"] == "2021-01-01T18:02:00.123Z"
         })
         .then_output(started);
     let client = mock_client!(aws_sdk_sfn, RuleMode::MatchAny, [&rule]);
-    let event = event(&[
-        "2021-01-01T18:01:00Z.csv",
-        "2021-01-01T18:04:59Z.csv",
-        "2021-01-01T18:05:00Z.csv",
-    ]);
-    assert_eq!(
-        handle(&config(), &client, event).await.unwrap(),
-        Output {
-            executions: 2,
-            files: 3
-        }
-    );
+    let event = event(&["2021-01-01T18:01:00Z.csv", "2021-01-01T18:04:59Z.csv", "2021-01-01T18:05:00Z.csv"]);
+    assert_eq!(handle(&config(), &client, event).await.unwrap(), Output { executions: 2, files: 3 });
     assert_eq!(rule.num_calls(), 2);
 }
 
@@ -95,29 +79,16 @@ async fn an_execution_that_exists_is_one_that_was_started() {
         StartExecutionError::ExecutionAlreadyExists(ExecutionAlreadyExists::builder().build())
     });
     let client = mock_client!(aws_sdk_sfn, [&rule]);
-    let output = handle(&config(), &client, event(&["2021-01-01T18:01:00Z.csv"]))
-        .await
-        .unwrap();
-    assert_eq!(
-        output,
-        Output {
-            executions: 1,
-            files: 1
-        }
-    );
+    let output = handle(&config(), &client, event(&["2021-01-01T18:01:00Z.csv"])).await.unwrap();
+    assert_eq!(output, Output { executions: 1, files: 1 });
 }
 
 #[tokio::test]
 async fn a_bad_file_fails_the_message_after_the_good_ones_were_started() {
     let rule = mock!(aws_sdk_sfn::Client::start_execution).then_output(started);
     let client = mock_client!(aws_sdk_sfn, [&rule]);
-    let error = handle(
-        &config(),
-        &client,
-        event(&["readme.csv", "2021-01-01T18:01:00Z.csv"]),
-    )
-    .await
-    .unwrap_err();
+    let error =
+        handle(&config(), &client, event(&["readme.csv", "2021-01-01T18:01:00Z.csv"])).await.unwrap_err();
     assert!(matches!(error, Error::RefusedFiles { .. }), "{error}");
     assert_eq!(rule.num_calls(), 1);
     let diagnostic = lambda_runtime::Diagnostic::from(error);
@@ -137,9 +108,7 @@ async fn an_execution_that_is_not_taken_is_named() {
         )
     });
     let client = mock_client!(aws_sdk_sfn, [&rule]);
-    let error = handle(&config(), &client, event(&["2021-01-01T18:01:00Z.csv"]))
-        .await
-        .unwrap_err();
+    let error = handle(&config(), &client, event(&["2021-01-01T18:01:00Z.csv"])).await.unwrap_err();
     assert!(matches!(error, Error::ExecutionsNotStarted { .. }), "{error}");
     assert!(error.to_string().contains("`20210101T180000Z-"), "{error}");
     assert!(error.to_string().contains("too many"), "{error}");
@@ -149,12 +118,7 @@ async fn an_execution_that_is_not_taken_is_named() {
 async fn an_event_of_something_else_is_an_invalid_message() {
     let rule = mock!(aws_sdk_sfn::Client::start_execution).then_output(started);
     let client = mock_client!(aws_sdk_sfn, [&rule]);
-    for event in [
-        json!({}),
-        json!({"Records": [{"s3": {}}]}),
-        json!("text"),
-        json!(null),
-    ] {
+    for event in [json!({}), json!({"Records": [{"s3": {}}]}), json!("text"), json!(null)] {
         let error = handle(&config(), &client, event.clone()).await.unwrap_err();
         assert!(matches!(error, Error::InvalidMessage { .. }), "{event}: {error}");
     }
