@@ -27,14 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut fragment = tempfile::tempfile()?;
         let input = File::open(csv).map_err(|error| format!("{csv}: {error}"))?;
         let none = |_: &Summary| Vec::new();
-        let summary = convert(
-            input,
-            &types,
-            none,
-            BufWriter::new(&mut fragment),
-            BufWriter::new(io::stderr()),
-        )
-        .map_err(|error| format!("{csv}: {error}"))?;
+        let summary =
+            convert(input, &types, none, BufWriter::new(&mut fragment), BufWriter::new(io::stderr()))
+                .map_err(|error| format!("{csv}: {error}"))?;
         writeln!(
             io::stdout(),
             "{csv}: {} rows, {} rejected, {}, delimiter {:?}",
@@ -46,12 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         inputs.push(Input::fragment(fragment)?);
     }
     let merged = merge(&inputs, &types, Vec::new(), BufWriter::new(File::create(output)?))?;
-    writeln!(
-        io::stdout(),
-        "{output}: {} rows, {} bytes",
-        merged.rows,
-        merged.bytes
-    )?;
+    writeln!(io::stdout(), "{output}: {} rows, {} bytes", merged.rows, merged.bytes)?;
     for column in merged.columns {
         writeln!(io::stdout(), "    {}: {:?}", column.name, column.kind)?;
     }

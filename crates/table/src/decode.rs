@@ -84,11 +84,7 @@ pub(crate) fn open<'a, I: Read + Seek>(input: &'a mut I, legacy: bool) -> io::Re
         _ => (None, 0),
     };
     io::copy(&mut unpacked.by_ref().take(mark_bytes), &mut io::sink())?;
-    let encoding = encoding.unwrap_or(if legacy {
-        Encoding::Windows1252
-    } else {
-        Encoding::Utf8
-    });
+    let encoding = encoding.unwrap_or(if legacy { Encoding::Windows1252 } else { Encoding::Utf8 });
     let decoder = match encoding {
         Encoding::Utf8 => None,
         Encoding::Utf16Le => Some(UTF_16LE),
@@ -96,10 +92,7 @@ pub(crate) fn open<'a, I: Read + Seek>(input: &'a mut I, legacy: bool) -> io::Re
         Encoding::Windows1252 => Some(WINDOWS_1252),
     };
     let reader: Box<dyn Read + 'a> = match decoder {
-        None => Box::new(Checked {
-            input: unpacked,
-            open: Vec::new(),
-        }),
+        None => Box::new(Checked { input: unpacked, open: Vec::new() }),
         Some(from) => Box::new(Transcoded {
             input: unpacked,
             decoder: from.new_decoder_without_bom_handling(),
@@ -250,25 +243,11 @@ mod tests {
             (b"".to_vec(), false, "", "utf-8"),
             ("größe 🌾".into(), false, "größe 🌾", "utf-8"),
             ("\u{feff}größe".into(), false, "größe", "utf-8"),
-            (
-                utf16("\u{feff}größe 🌾", u16::to_le_bytes),
-                false,
-                "größe 🌾",
-                "utf-16le",
-            ),
-            (
-                utf16("\u{feff}größe 🌾", u16::to_be_bytes),
-                false,
-                "größe 🌾",
-                "utf-16be",
-            ),
+            (utf16("\u{feff}größe 🌾", u16::to_le_bytes), false, "größe 🌾", "utf-16le"),
+            (utf16("\u{feff}größe 🌾", u16::to_be_bytes), false, "größe 🌾", "utf-16be"),
             (b"gr\xf6\xdfe \x80".to_vec(), true, "größe €", "windows-1252"),
         ] {
-            assert_eq!(
-                text_of(&bytes, legacy).unwrap(),
-                (text.to_owned(), encoding),
-                "{text}"
-            );
+            assert_eq!(text_of(&bytes, legacy).unwrap(), (text.to_owned(), encoding), "{text}");
         }
     }
 
@@ -276,11 +255,9 @@ mod tests {
     fn compressions() {
         let members = [gzip("a,b\n".as_bytes()), gzip("é,ü\n".as_bytes())].concat();
         assert_eq!(text_of(&members, false).unwrap().0, "a,b\né,ü\n");
-        let frames = [
-            zstd::encode_all(&b"a,b\n"[..], 3).unwrap(),
-            zstd::encode_all(&b"1,2\n"[..], 3).unwrap(),
-        ]
-        .concat();
+        let frames =
+            [zstd::encode_all(&b"a,b\n"[..], 3).unwrap(), zstd::encode_all(&b"1,2\n"[..], 3).unwrap()]
+                .concat();
         assert_eq!(text_of(&frames, false).unwrap().0, "a,b\n1,2\n");
         let both = gzip(&utf16("\u{feff}a,b\n", u16::to_le_bytes));
         assert_eq!(text_of(&both, false).unwrap(), ("a,b\n".to_owned(), "utf-16le"));
@@ -291,15 +268,9 @@ mod tests {
         for at in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 3 * CHUNK_BYTES] {
             let mut bytes = "é".repeat(at / 2).into_bytes();
             bytes.push(0xe9);
-            assert!(
-                matches!(text_of(&bytes, false), Err(DecodeError::NotUtf8)),
-                "{at}"
-            );
+            assert!(matches!(text_of(&bytes, false), Err(DecodeError::NotUtf8)), "{at}");
             bytes.push(b'\n');
-            assert!(
-                matches!(text_of(&bytes, false), Err(DecodeError::NotUtf8)),
-                "{at}"
-            );
+            assert!(matches!(text_of(&bytes, false), Err(DecodeError::NotUtf8)), "{at}");
         }
     }
 
@@ -315,54 +286,39 @@ mod tests {
             }
         }
         let mut text = String::new();
-        Checked {
-            input: One("aé€🌾".as_bytes()),
-            open: Vec::new(),
-        }
-        .read_to_string(&mut text)
-        .unwrap();
+        Checked { input: One("aé€🌾".as_bytes()), open: Vec::new() }.read_to_string(&mut text).unwrap();
         assert_eq!(text, "aé€🌾");
+    }
+
+    /// Fails where others end.
+    struct Fails(Cursor<Vec<u8>>);
+    impl Read for Fails {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed")),
+                read => Ok(read),
+            }
+        }
+    }
+    impl Seek for Fails {
+        fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
     }
 
     #[test]
     fn damage_is_told_from_a_failing_input() {
         let whole = gzip(&b"a,b\n".repeat(1_000));
-        assert!(matches!(
-            text_of(&whole[..whole.len() - 9], false),
-            Err(DecodeError::Damaged(_))
-        ));
+        assert!(matches!(text_of(&whole[..whole.len() - 9], false), Err(DecodeError::Damaged(_))));
         let whole = zstd::encode_all(&b"a,b\n".repeat(1_000)[..], 3).unwrap();
-        assert!(matches!(
-            text_of(&whole[..whole.len() - 1], false),
-            Err(DecodeError::Damaged(_))
-        ));
+        assert!(matches!(text_of(&whole[..whole.len() - 1], false), Err(DecodeError::Damaged(_))));
         let mut lone = utf16("\u{feff}a", u16::to_le_bytes);
         lone.extend(0xd800_u16.to_le_bytes());
         assert!(matches!(text_of(&lone, false), Err(DecodeError::Damaged(_))));
-
-        struct Fails(Cursor<Vec<u8>>);
-        impl Read for Fails {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                match self.0.read(buffer)? {
-                    0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed")),
-                    read => Ok(read),
-                }
-            }
-        }
-        impl Seek for Fails {
-            fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-                self.0.seek(to)
-            }
-        }
-        for start in [
-            b"a,b\n".to_vec(),
-            gzip(b"a,b\n")[..12].to_vec(),
-            whole[..12].to_vec(),
-        ] {
+        for start in [b"a,b\n".to_vec(), gzip(b"a,b\n")[..12].to_vec(), whole[..12].to_vec()] {
             let mut input = Fails(Cursor::new(start));
-            let error = open(&mut input, false)
-                .and_then(|mut text| text.read_to_end(&mut Vec::new()))
-                .unwrap_err();
+            let error =
+                open(&mut input, false).and_then(|mut text| text.read_to_end(&mut Vec::new())).unwrap_err();
             assert!(matches!(DecodeError::from(error), DecodeError::Input(_)));
         }
     }

@@ -42,7 +42,5 @@ impl Footer {
 }
 
 fn too_short() -> InputError {
-    InputError::from(ParquetError::EOF(
-        "these are not the last bytes of a Parquet file".to_owned(),
-    ))
+    InputError::from(ParquetError::EOF("these are not the last bytes of a Parquet file".to_owned()))
 }

@@ -38,24 +38,15 @@ struct Described {
 
 /// The pair of metadata that describes these columns.
 pub(crate) fn describe(columns: &[FragmentColumn]) -> Result<(String, String), ParquetError> {
-    let json = serde_json::to_string(&Described {
-        version: VERSION,
-        columns: columns.to_vec(),
-    });
-    Ok((
-        COLUMNS_KEY.to_owned(),
-        json.map_err(|error| ParquetError::External(Box::new(error)))?,
-    ))
+    let json = serde_json::to_string(&Described { version: VERSION, columns: columns.to_vec() });
+    Ok((COLUMNS_KEY.to_owned(), json.map_err(|error| ParquetError::External(Box::new(error)))?))
 }
 
 /// Reads the metadata's value.
 pub(crate) fn from_json(json: &str) -> Result<Vec<FragmentColumn>, String> {
     let described: Described = serde_json::from_str(json).map_err(|error| error.to_string())?;
     if described.version != VERSION {
-        return Err(format!(
-            "version {} of its columns is not known, only {VERSION}",
-            described.version
-        ));
+        return Err(format!("version {} of its columns is not known, only {VERSION}", described.version));
     }
     Ok(described.columns)
 }

@@ -14,11 +14,7 @@ pub(crate) fn names<'a>(fields: impl IntoIterator<Item = &'a str>) -> Vec<String
         .enumerate()
         .map(|(at, field)| {
             let name = field.trim_start_matches('\u{feff}').trim();
-            if name.is_empty() {
-                format!("column_{}", at + 1)
-            } else {
-                name.to_owned()
-            }
+            if name.is_empty() { format!("column_{}", at + 1) } else { name.to_owned() }
         })
         .collect();
     let mut taken: HashSet<String> = wanted.iter().map(|name| name.to_lowercase()).collect();

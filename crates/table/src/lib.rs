@@ -1,6 +1,6 @@
 //! CSV to typed columns to Parquet, and the merging of what came out. Exact about values.
 //!
-//! [`convert`] turns one CSV into a fragment; [`merge`] turns fragments, and rows of a former output, into one
+//! [`convert()`] turns one CSV into a fragment; [`merge()`] turns fragments, and rows of a former output, into one
 //! Parquet object. A value survives both by value, and, where its column turns out to be text in the end, to the
 //! letter.
 //!

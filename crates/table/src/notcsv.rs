@@ -12,15 +12,7 @@ const FORMATS: [(&[u8], &str); 4] = [
     (b"BZh", "bzip2 data"),
 ];
 
-const TAGS: [&[u8]; 7] = [
-    b"<!doctype",
-    b"<!--",
-    b"<?xml",
-    b"<html",
-    b"<head",
-    b"<body",
-    b"<error",
-];
+const TAGS: [&[u8]; 7] = [b"<!doctype", b"<!--", b"<?xml", b"<html", b"<head", b"<body", b"<error"];
 
 /// The first evidence in a text's start that it is binary or markup, in words.
 ///
@@ -34,10 +26,7 @@ pub(crate) fn evidence(start: &[u8]) -> Option<String> {
         return Some(format!("binary: it begins like {name}"));
     }
     if let Some(at) = memchr(0, start) {
-        return Some(format!(
-            "binary: a NUL at byte offset {at}, line {}",
-            line_of(start, at)
-        ));
+        return Some(format!("binary: a NUL at byte offset {at}, line {}", line_of(start, at)));
     }
     let controls = start.iter().filter(|byte| is_control(**byte)).count();
     if controls * 100 > start.len()
@@ -51,16 +40,10 @@ pub(crate) fn evidence(start: &[u8]) -> Option<String> {
     let trimmed = start.trim_ascii_start();
     let offset = start.len() - trimmed.len();
     let line = line_of(start, offset);
-    let begins = |tag: &&[u8]| {
-        trimmed
-            .get(..tag.len())
-            .is_some_and(|begin| begin.eq_ignore_ascii_case(tag))
-    };
+    let begins = |tag: &&[u8]| trimmed.get(..tag.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tag));
     if let Some(tag) = TAGS.iter().find(|tag| begins(tag)) {
         let tag = String::from_utf8_lossy(tag);
-        return Some(format!(
-            "markup: it begins with `{tag}` at byte offset {offset}, line {line}"
-        ));
+        return Some(format!("markup: it begins with `{tag}` at byte offset {offset}, line {line}"));
     }
     is_json(trimmed).then(|| format!("JSON: it begins like an object at byte offset {offset}, line {line}"))
 }
@@ -91,26 +74,11 @@ mod tests {
         for (start, expected) in [
             (&b"a,b\n1,\0\n"[..], "binary: a NUL at byte offset 6, line 2"),
             (b"PK\x03\x04abc", "binary: it begins like a ZIP archive"),
-            (
-                b"\x01\x02\x03",
-                "binary: 3 control characters, the first at byte offset 0, line 1",
-            ),
-            (
-                b"\n <!DOCTYPE html><html>",
-                "markup: it begins with `<!doctype` at byte offset 2, line 2",
-            ),
-            (
-                b"<Error><Code>AccessDenied</Code>",
-                "markup: it begins with `<error` at byte offset 0, line 1",
-            ),
-            (
-                b"{\n  \"a\": 1}",
-                "JSON: it begins like an object at byte offset 0, line 1",
-            ),
-            (
-                b"[ {\"a\": 1}]",
-                "JSON: it begins like an object at byte offset 0, line 1",
-            ),
+            (b"\x01\x02\x03", "binary: 3 control characters, the first at byte offset 0, line 1"),
+            (b"\n <!DOCTYPE html><html>", "markup: it begins with `<!doctype` at byte offset 2, line 2"),
+            (b"<Error><Code>AccessDenied</Code>", "markup: it begins with `<error` at byte offset 0, line 1"),
+            (b"{\n  \"a\": 1}", "JSON: it begins like an object at byte offset 0, line 1"),
+            (b"[ {\"a\": 1}]", "JSON: it begins like an object at byte offset 0, line 1"),
         ] {
             assert_eq!(evidence(start).as_deref(), Some(expected), "{start:?}");
         }

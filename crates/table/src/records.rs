@@ -98,10 +98,7 @@ impl<R: Read> Records<R> {
             start: 0,
             end: 0,
             ended: false,
-            at: Place {
-                line: 1,
-                byte_offset: 0,
-            },
+            at: Place { line: 1, byte_offset: 0 },
             returns: 0,
             record: Record::default(),
             place: Place::default(),
@@ -145,11 +142,7 @@ impl<R: Read> Records<R> {
                 Parsed::Unclosed => return self.give_up_line(),
                 Parsed::Partial if text.len() >= MAX_RECORD_BYTES => {
                     let quoted = self.record.is_in_quotes(text, self.delimiter);
-                    return if quoted {
-                        self.give_up_line()
-                    } else {
-                        self.give_up_record()
-                    };
+                    return if quoted { self.give_up_line() } else { self.give_up_record() };
                 }
                 // Twice as much, so that a long record is looked at a few times only.
                 Parsed::Partial => {
@@ -178,11 +171,7 @@ impl<R: Read> Records<R> {
     /// A field of the last record, without its quotes; empty beyond the last.
     pub(crate) fn field(&self, index: usize) -> &[u8] {
         match self.record.fields.get(index) {
-            Some(Span {
-                start,
-                end,
-                in_unquoted: true,
-            }) => &self.record.unquoted[*start..*end],
+            Some(Span { start, end, in_unquoted: true }) => &self.record.unquoted[*start..*end],
             Some(Span { start, end, .. }) => &self.buffer[self.raw.start + start..self.raw.start + end],
             None => &[],
         }
@@ -270,11 +259,7 @@ impl<R: Read> Records<R> {
             self.start = 0;
             self.raw = 0..0;
         }
-        let size = self
-            .buffer
-            .len()
-            .max(wanted.min(2 * MAX_RECORD_BYTES))
-            .max(FIRST_BUFFER_BYTES);
+        let size = self.buffer.len().max(wanted.min(2 * MAX_RECORD_BYTES)).max(FIRST_BUFFER_BYTES);
         if self.end == self.buffer.len() || size > self.buffer.len() {
             self.buffer.resize(size.max(self.end + FIRST_BUFFER_BYTES), 0);
         }
@@ -309,14 +294,7 @@ impl Record {
                     None if ended => text.len(),
                     None => return Parsed::Partial,
                 };
-                (
-                    Span {
-                        start: at,
-                        end: stop,
-                        in_unquoted: false,
-                    },
-                    stop,
-                )
+                (Span { start: at, end: stop, in_unquoted: false }, stop)
             };
             self.fields.push(span);
             match text.get(stop) {
@@ -324,10 +302,7 @@ impl Record {
                 // Whether a line feed follows a carriage return is to be seen first.
                 Some(b'\r') if stop + 1 == text.len() && !ended => return Parsed::Partial,
                 _ => {
-                    return Parsed::Complete {
-                        body: stop,
-                        whole: stop + line_end(&text[stop..]),
-                    };
+                    return Parsed::Complete { body: stop, whole: stop + line_end(&text[stop..]) };
                 }
             }
         }
@@ -341,10 +316,7 @@ impl Record {
             _ => return Parsed::Partial,
         };
         match self.parse(&text[..body], delimiter, true) {
-            Parsed::Complete { .. } => Parsed::Complete {
-                body,
-                whole: body + line_end(&text[body..]),
-            },
+            Parsed::Complete { .. } => Parsed::Complete { body, whole: body + line_end(&text[body..]) },
             other => other,
         }
     }
@@ -391,25 +363,11 @@ impl Record {
             },
         };
         if !copied && stop == after {
-            return Ok((
-                Span {
-                    start: open + 1,
-                    end: close,
-                    in_unquoted: false,
-                },
-                stop,
-            ));
+            return Ok((Span { start: open + 1, end: close, in_unquoted: false }, stop));
         }
         self.unquoted.extend_from_slice(&text[part..close]);
         self.unquoted.extend_from_slice(&text[after..stop]);
-        Ok((
-            Span {
-                start: unquoted,
-                end: self.unquoted.len(),
-                in_unquoted: true,
-            },
-            stop,
-        ))
+        Ok((Span { start: unquoted, end: self.unquoted.len(), in_unquoted: true }, stop))
     }
 
     /// Whether a text without a complete record ends within quotes.
@@ -430,9 +388,7 @@ fn line_end(text: &[u8]) -> usize {
 /// Line ends within a text.
 fn lines_in(text: &[u8]) -> u64 {
     let feeds = memchr_iter(b'\n', text).count();
-    let lone_returns = memchr_iter(b'\r', text)
-        .filter(|at| text.get(at + 1) != Some(&b'\n'))
-        .count();
+    let lone_returns = memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n')).count();
     (feeds + lone_returns) as u64
 }
 
@@ -508,20 +464,10 @@ mod tests {
             if found == Found::End {
                 return rows;
             }
-            let fields = if found == Found::Record {
-                0..records.len()
-            } else {
-                0..0
-            };
-            let fields = fields
-                .map(|index| String::from_utf8(records.field(index).to_vec()).unwrap())
-                .collect();
-            rows.push((
-                found,
-                records.place(),
-                String::from_utf8(records.raw().to_vec()).unwrap(),
-                fields,
-            ));
+            let fields = if found == Found::Record { 0..records.len() } else { 0..0 };
+            let fields =
+                fields.map(|index| String::from_utf8(records.field(index).to_vec()).unwrap()).collect();
+            rows.push((found, records.place(), String::from_utf8(records.raw().to_vec()).unwrap(), fields));
         }
     }
 
@@ -566,17 +512,9 @@ mod tests {
             .into_iter()
             .map(|(_, place, raw, _)| (place.line, place.byte_offset, raw))
             .collect();
-        let expected = [
-            (1, 0, "a"),
-            (3, 5, "\"x\ny\rz\r\nw\",1"),
-            (7, 18, "b"),
-            (8, 20, "c"),
-            (10, 23, "  d"),
-        ];
-        assert_eq!(
-            found,
-            expected.map(|(line, offset, raw)| (line, offset, raw.to_owned()))
-        );
+        let expected =
+            [(1, 0, "a"), (3, 5, "\"x\ny\rz\r\nw\",1"), (7, 18, "b"), (8, 20, "c"), (10, 23, "  d")];
+        assert_eq!(found, expected.map(|(line, offset, raw)| (line, offset, raw.to_owned())));
     }
 
     #[test]
@@ -586,14 +524,9 @@ mod tests {
                 let found = rows(text.as_bytes(), at_once);
                 assert_eq!(found[0].0, Found::UnclosedQuote, "{text:?}");
                 assert_eq!(found[0].2, "a,\"b");
-                let rest: Vec<_> = found[1..]
-                    .iter()
-                    .map(|row| (row.0, row.1.line, row.3.join("|")))
-                    .collect();
-                let expected = [
-                    (Found::Record, 2, "c|d".to_owned()),
-                    (Found::Record, 3, "e|f".to_owned()),
-                ];
+                let rest: Vec<_> =
+                    found[1..].iter().map(|row| (row.0, row.1.line, row.3.join("|"))).collect();
+                let expected = [(Found::Record, 2, "c|d".to_owned()), (Found::Record, 3, "e|f".to_owned())];
                 assert_eq!(rest, expected, "{text:?}");
             }
         }
@@ -615,13 +548,7 @@ mod tests {
         let mut lines = 0;
         while records.read().unwrap() != Found::End {
             lines += 1;
-            assert_eq!(
-                records.place(),
-                Place {
-                    line: lines,
-                    byte_offset: (lines - 1) * 5
-                }
-            );
+            assert_eq!(records.place(), Place { line: lines, byte_offset: (lines - 1) * 5 });
         }
         assert_eq!(lines, 1_000_000);
     }
@@ -636,13 +563,7 @@ mod tests {
             [Found::Record, Found::TooLong, Found::Record]
         );
         assert!(found[1].2.len() <= MAX_RAW_BYTES && found[1].2.len() > MAX_RAW_BYTES - 4);
-        assert_eq!(
-            found[2].1,
-            Place {
-                line: 3,
-                byte_offset: 3 + 2 * MAX_RECORD_BYTES as u64
-            }
-        );
+        assert_eq!(found[2].1, Place { line: 3, byte_offset: 3 + 2 * MAX_RECORD_BYTES as u64 });
         assert_eq!(found[2].3, ["b"]);
     }
 
@@ -662,11 +583,7 @@ mod tests {
             ("a|b", b'|'),
             ("\n\na;b\n", b';'),
         ] {
-            assert_eq!(
-                char::from(find_delimiter(text.as_bytes(), true)),
-                char::from(expected),
-                "{text:?}"
-            );
+            assert_eq!(char::from(find_delimiter(text.as_bytes(), true)), char::from(expected), "{text:?}");
         }
     }
 

@@ -102,11 +102,7 @@ impl Builder {
 
     /// Bytes of text in the present batch.
     pub(crate) fn text_bytes(&self) -> usize {
-        if let Self::Text(column) = self {
-            column.values_slice().len()
-        } else {
-            0
-        }
+        if let Self::Text(column) = self { column.values_slice().len() } else { 0 }
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ParquetError> {
@@ -149,10 +145,8 @@ impl<W: Write + Send> Sheet<W> {
         columns: impl IntoIterator<Item = (&'a str, Type)>,
     ) -> Result<Self, ParquetError> {
         let columns: Vec<(&str, Type)> = columns.into_iter().collect();
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|(name, kind)| Field::new(*name, kind.arrow(), true))
-            .collect();
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, kind)| Field::new(*name, kind.arrow(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
         let properties = WriterProperties::builder()
             .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -162,18 +156,10 @@ impl<W: Write + Send> Sheet<W> {
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .build();
         // Parquet's own types say all there is to say; Arrow's schema beside them would be a second truth.
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(output, schema.clone(), options)?;
         let columns = columns.into_iter().map(|(_, kind)| Builder::new(kind)).collect();
-        Ok(Self {
-            writer,
-            schema,
-            columns,
-            pending: 0,
-            rows: 0,
-        })
+        Ok(Self { writer, schema, columns, pending: 0, rows: 0 })
     }
 
     /// The columns, to which the same number of rows must be appended before [`Sheet::end_rows`].
@@ -189,22 +175,14 @@ impl<W: Write + Send> Sheet<W> {
     /// Counts rows that were appended to every column, and hands the batch over where it is complete or `early`.
     pub(crate) fn end_rows(&mut self, count: usize, early: bool) -> Result<(), ParquetError> {
         self.pending += count;
-        if self.pending >= BATCH_ROWS || early {
-            self.hand_over()
-        } else {
-            Ok(())
-        }
+        if self.pending >= BATCH_ROWS || early { self.hand_over() } else { Ok(()) }
     }
 
     fn hand_over(&mut self) -> Result<(), ParquetError> {
         if self.pending == 0 {
             return Ok(());
         }
-        let arrays = self
-            .columns
-            .iter_mut()
-            .map(Builder::finish)
-            .collect::<Result<Vec<_>, _>>()?;
+        let arrays = self.columns.iter_mut().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.pending));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
         self.writer.write(&batch)?;

@@ -27,15 +27,9 @@ impl FileSlice {
     fn from(&self, start: u64) -> Result<Self, ParquetError> {
         let from = self.bytes.start.saturating_add(start);
         if from > self.bytes.end {
-            return Err(ParquetError::EOF(format!(
-                "{start} lies behind the end, {}",
-                self.len()
-            )));
+            return Err(ParquetError::EOF(format!("{start} lies behind the end, {}", self.len())));
         }
-        Ok(Self {
-            file: Arc::clone(&self.file),
-            bytes: from..self.bytes.end,
-        })
+        Ok(Self { file: Arc::clone(&self.file), bytes: from..self.bytes.end })
     }
 }
 

@@ -26,13 +26,7 @@ pub(crate) fn converted(
     types: &str,
 ) -> Result<(Bytes, String, Summary), ConvertError> {
     let (mut fragment, mut rejected) = (Vec::new(), Vec::new());
-    let summary = convert(
-        Cursor::new(csv),
-        &pins(types),
-        |_| Vec::new(),
-        &mut fragment,
-        &mut rejected,
-    )?;
+    let summary = convert(Cursor::new(csv), &pins(types), |_| Vec::new(), &mut fragment, &mut rejected)?;
     Ok((fragment.into(), String::from_utf8(rejected).unwrap(), summary))
 }
 
@@ -42,13 +36,8 @@ pub(crate) fn fragment(csv: impl AsRef<[u8]>, types: &str) -> Input<Bytes> {
 
 pub(crate) fn merged(inputs: &[Input<Bytes>], types: &str) -> (Bytes, Merged) {
     let mut output = Vec::new();
-    let merged = merge(
-        inputs,
-        &pins(types),
-        vec![("key".to_owned(), "value".to_owned())],
-        &mut output,
-    )
-    .unwrap();
+    let merged =
+        merge(inputs, &pins(types), vec![("key".to_owned(), "value".to_owned())], &mut output).unwrap();
     assert_eq!(merged.bytes, output.len() as u64);
     (output.into(), merged)
 }
@@ -73,9 +62,7 @@ pub(crate) fn read(parquet: &Bytes) -> Vec<ReadColumn> {
         .collect();
     for batch in builder.build().unwrap() {
         for (column, array) in columns.iter_mut().zip(batch.unwrap().columns()) {
-            column
-                .2
-                .extend((0..array.len()).map(|row| array.is_valid(row).then(|| cell(array, row))));
+            column.2.extend((0..array.len()).map(|row| array.is_valid(row).then(|| cell(array, row))));
         }
     }
     columns
@@ -101,15 +88,9 @@ fn cell(array: &ArrayRef, row: usize) -> String {
         DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
         DataType::Date32 => {
             let days = array.as_primitive::<Date32Type>().value(row);
-            civil::date(1970, 1, 1)
-                .checked_add(jiff::Span::new().days(days))
-                .unwrap()
-                .to_string()
+            civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(days)).unwrap().to_string()
         }
-        DataType::Timestamp(..) => array
-            .as_primitive::<TimestampMicrosecondType>()
-            .value(row)
-            .to_string(),
+        DataType::Timestamp(..) => array.as_primitive::<TimestampMicrosecondType>().value(row).to_string(),
         _ => array.as_string::<i32>().value(row).to_owned(),
     }
 }
@@ -124,11 +105,9 @@ pub(crate) fn slow_value(kind: Type, text: &str) -> Option<String> {
     match kind {
         Type::Boolean => matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
             .then(|| text.to_lowercase()),
-        Type::Int64 => text
-            .parse::<i64>()
-            .ok()
-            .map(|value| value.to_string())
-            .filter(|rendered| rendered == text),
+        Type::Int64 => {
+            text.parse::<i64>().ok().map(|value| value.to_string()).filter(|rendered| rendered == text)
+        }
         Type::Float64 => slow_float(text).map(double),
         Type::Date => {
             let day: civil::Date = (text.len() == 10).then(|| text.parse().ok())??;
@@ -155,20 +134,15 @@ pub(crate) fn slow_float(text: &str) -> Option<f64> {
             digits.pop();
             exponent += 1;
         }
-        if digits.is_empty() {
-            Some((digits, 0))
-        } else {
-            Some((digits, exponent))
-        }
+        if digits.is_empty() { Some((digits, 0)) } else { Some((digits, exponent)) }
     }
     if text == "NaN" {
         return Some(f64::NAN);
     }
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let number = unsigned.split(['e', 'E']).next()?;
-    let (whole, fraction) = number
-        .split_once('.')
-        .map_or((number, None), |(whole, rest)| (whole, Some(rest)));
+    let (whole, fraction) =
+        number.split_once('.').map_or((number, None), |(whole, rest)| (whole, Some(rest)));
     let digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if (whole.len() > 1 && whole.starts_with('0'))
         || fraction == Some("")
@@ -183,10 +157,7 @@ pub(crate) fn slow_float(text: &str) -> Option<f64> {
 
 /// Microseconds, and whether an offset stood there.
 pub(crate) fn slow_timestamp(text: &str) -> Option<(i64, bool)> {
-    let clock_end = text
-        .get(16..)?
-        .find(['Z', '+', '-'])
-        .map_or(text.len(), |at| at + 16);
+    let clock_end = text.get(16..)?.find(['Z', '+', '-']).map_or(text.len(), |at| at + 16);
     let (clock, offset) = text.split_at(clock_end);
     // What Jiff reads and Windrow does not: a second 60, nanoseconds, other separators.
     let fraction = clock.get(19..).unwrap_or_default();

@@ -223,22 +223,15 @@ impl FromStr for ColumnTypes {
             let item = item.trim();
             // The last `=`: a column's name may have one, a type's has none.
             let Some((name, kind)) = item.rsplit_once('=') else {
-                return Err(ColumnTypesError::NotAPin {
-                    item: item.to_owned(),
-                });
+                return Err(ColumnTypesError::NotAPin { item: item.to_owned() });
             };
             let name = name.trim().to_lowercase();
             if name.is_empty() {
-                return Err(ColumnTypesError::NotAPin {
-                    item: item.to_owned(),
-                });
+                return Err(ColumnTypesError::NotAPin { item: item.to_owned() });
             }
             let kind = kind.trim();
             let Some((_, pin)) = Pin::NAMES.into_iter().find(|(known, _)| *known == kind) else {
-                return Err(ColumnTypesError::UnknownType {
-                    name,
-                    kind: kind.to_owned(),
-                });
+                return Err(ColumnTypesError::UnknownType { name, kind: kind.to_owned() });
             };
             if pins.insert(name.clone(), pin).is_some() {
                 return Err(ColumnTypesError::Twice { name });
@@ -294,10 +287,7 @@ mod tests {
         for (text, canonical) in [
             ("", ""),
             ("  ", ""),
-            (
-                "accountId=string,eventTime=timestamp",
-                "accountid=string,eventtime=timestamp",
-            ),
+            ("accountId=string,eventTime=timestamp", "accountid=string,eventtime=timestamp"),
             (" b = int64 , A=date", "a=date,b=int64"),
             ("a=b=float64", "a=b=float64"),
             ("ÜBER=boolean", "über=boolean"),
@@ -327,11 +317,7 @@ mod tests {
             ),
             ("a=int64,A=date", "column `a` is pinned twice"),
         ] {
-            assert_eq!(
-                text.parse::<ColumnTypes>().unwrap_err().to_string(),
-                message,
-                "{text}"
-            );
+            assert_eq!(text.parse::<ColumnTypes>().unwrap_err().to_string(), message, "{text}");
         }
     }
 

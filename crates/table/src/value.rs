@@ -38,10 +38,7 @@ pub(crate) fn is_null_word(text: &[u8]) -> bool {
 
 /// Which of the types in `among` hold the text. It is neither empty nor a null word.
 pub(crate) fn fit(text: &[u8], among: TypeSet) -> Fit {
-    let mut fit = Fit {
-        types: TypeSet::TEXT,
-        canonical: TypeSet::TEXT,
-    };
+    let mut fit = Fit { types: TypeSet::TEXT, canonical: TypeSet::TEXT };
     let mut add = |kind: Type, canonical: bool| {
         if among.has(kind) {
             fit.types = fit.types.or(TypeSet::of(&[kind]));
@@ -63,11 +60,7 @@ pub(crate) fn fit(text: &[u8], among: TypeSet) -> Fit {
                     return fit;
                 }
                 if let Some(found) = timestamp(text) {
-                    let kind = if found.value.utc {
-                        Type::TimestampUtc
-                    } else {
-                        Type::TimestampLocal
-                    };
+                    let kind = if found.value.utc { Type::TimestampUtc } else { Type::TimestampLocal };
                     add(kind, found.canonical);
                     return fit;
                 }
@@ -91,22 +84,10 @@ pub(crate) fn fit(text: &[u8], among: TypeSet) -> Fit {
 /// `true`, `True`, `TRUE` and their like.
 pub(crate) fn boolean(text: &[u8]) -> Option<Parsed<bool>> {
     match text {
-        b"true" => Some(Parsed {
-            value: true,
-            canonical: true,
-        }),
-        b"false" => Some(Parsed {
-            value: false,
-            canonical: true,
-        }),
-        b"True" | b"TRUE" => Some(Parsed {
-            value: true,
-            canonical: false,
-        }),
-        b"False" | b"FALSE" => Some(Parsed {
-            value: false,
-            canonical: false,
-        }),
+        b"true" => Some(Parsed { value: true, canonical: true }),
+        b"false" => Some(Parsed { value: false, canonical: true }),
+        b"True" | b"TRUE" => Some(Parsed { value: true, canonical: false }),
+        b"False" | b"FALSE" => Some(Parsed { value: false, canonical: false }),
         _ => None,
     }
 }
@@ -130,11 +111,7 @@ pub(crate) fn int64(text: &[u8]) -> Option<i64> {
         }
         magnitude = magnitude * 10 + u64::from(digit);
     }
-    if negative {
-        0_i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    }
+    if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 /// From here on a double's shortest form is rendered with an exponent.
@@ -160,10 +137,7 @@ struct Decimal {
 /// `-?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][+-]?[0-9]+)?` with a digit before the exponent.
 pub(crate) fn float64(text: &[u8]) -> Option<Parsed<f64>> {
     if text == b"NaN" {
-        return Some(Parsed {
-            value: f64::NAN,
-            canonical: true,
-        });
+        return Some(Parsed { value: f64::NAN, canonical: true });
     }
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -173,10 +147,7 @@ pub(crate) fn float64(text: &[u8]) -> Option<Parsed<f64>> {
     let decimal = scanned.decimal;
     let sign = if negative { -1.0 } else { 1.0 };
     if decimal.digits == 0 {
-        return Some(Parsed {
-            value: 0.0 * sign,
-            canonical: unsigned == b"0",
-        });
+        return Some(Parsed { value: 0.0 * sign, canonical: unsigned == b"0" });
     }
     if decimal.digits > 17 {
         return None;
@@ -187,11 +158,7 @@ pub(crate) fn float64(text: &[u8]) -> Option<Parsed<f64>> {
         #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
         let mantissa = decimal.mantissa as f64;
         let power = EXACT_POWERS.get(decimal.exponent.unsigned_abs() as usize)?;
-        if decimal.exponent < 0 {
-            mantissa / power
-        } else {
-            mantissa * power
-        }
+        if decimal.exponent < 0 { mantissa / power } else { mantissa * power }
     } else {
         let magnitude: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
         // 15 digits come back only where doubles are normal; else, and from 16 on, look.
@@ -223,21 +190,12 @@ pub(crate) fn fits_float64(whole: i64) -> bool {
         exponent += 1;
     }
     let digits = digits_of(mantissa);
-    digits <= 15
-        || shortest(as_float64(whole).abs())
-            == Some(Decimal {
-                mantissa,
-                exponent,
-                digits,
-            })
+    digits <= 15 || shortest(as_float64(whole).abs()) == Some(Decimal { mantissa, exponent, digits })
 }
 
 /// The double nearest to a whole number.
 pub(crate) fn as_float64(whole: i64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "callers know from `fits_float64` what may be lost"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "callers know from `fits_float64` what may be lost")]
     let float = whole as f64;
     float
 }
@@ -274,10 +232,7 @@ fn scan(text: &[u8]) -> Option<Scanned> {
     let mut at = whole;
     let mut fraction = 0;
     if text.get(at) == Some(&b'.') {
-        fraction = text[at + 1..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        fraction = text[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if fraction == 0 {
             return None;
         }
@@ -311,11 +266,7 @@ fn scan(text: &[u8]) -> Option<Scanned> {
         return None;
     }
     let kept = seen.min(19);
-    let mut decimal = Decimal {
-        mantissa,
-        exponent: 0,
-        digits,
-    };
+    let mut decimal = Decimal { mantissa, exponent: 0, digits };
     if digits > 0 && digits <= 19 {
         for _ in digits..kept {
             decimal.mantissa /= 10;
@@ -324,11 +275,7 @@ fn scan(text: &[u8]) -> Option<Scanned> {
         let fraction = i32::try_from(fraction).ok()?;
         decimal.exponent = exponent.saturating_sub(fraction).saturating_add(seen - digits);
     }
-    Some(Scanned {
-        decimal,
-        has_exponent,
-        is_tidy,
-    })
+    Some(Scanned { decimal, has_exponent, is_tidy })
 }
 
 /// The shortest decimal that reads back as this finite double, which is not negative.
@@ -350,10 +297,7 @@ struct Short {
 
 impl Default for Short {
     fn default() -> Self {
-        Self {
-            bytes: [0; 40],
-            filled: 0,
-        }
+        Self { bytes: [0; 40], filled: 0 }
     }
 }
 
@@ -366,10 +310,7 @@ impl Short {
 impl fmt::Write for Short {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.filled + text.len();
-        self.bytes
-            .get_mut(self.filled..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.bytes.get_mut(self.filled..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.filled = end;
         Ok(())
     }
@@ -408,19 +349,12 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<Parsed<Micros>> {
         second = two(text, at + 1)?;
         at += 3;
         if text.get(at) == Some(&b'.') {
-            let digits = text[at + 1..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
+            let digits = text[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             if !(1..=6).contains(&digits) {
                 return None;
             }
             for place in 1..=6 {
-                let digit = if place <= digits {
-                    text[at + place] - b'0'
-                } else {
-                    0
-                };
+                let digit = if place <= digits { text[at + place] - b'0' } else { 0 };
                 micros = micros * 10 + i64::from(digit);
             }
             at += digits + 1;
@@ -436,13 +370,7 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<Parsed<Micros>> {
         i64::from(day) * MICROS_A_DAY + (hour * 3600 + minute * 60 + second) * MICROS_A_SECOND + micros;
     let offset = &text[at..];
     if offset.is_empty() {
-        return Some(Parsed {
-            value: Micros {
-                micros: local,
-                utc: false,
-            },
-            canonical,
-        });
+        return Some(Parsed { value: Micros { micros: local, utc: false }, canonical });
     }
     let minutes = if offset == b"Z" {
         0
@@ -464,10 +392,8 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<Parsed<Micros>> {
         }
     };
     let micros = local - minutes * 60 * MICROS_A_SECOND;
-    DAYS.contains(&micros.div_euclid(MICROS_A_DAY)).then_some(Parsed {
-        value: Micros { micros, utc: true },
-        canonical,
-    })
+    DAYS.contains(&micros.div_euclid(MICROS_A_DAY))
+        .then_some(Parsed { value: Micros { micros, utc: true }, canonical })
 }
 
 /// The two digits at that place.
@@ -504,11 +430,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     (year, month, day_of_year - (153 * from_march + 2) / 5 + 1)
 }
@@ -529,11 +451,7 @@ pub(crate) fn write_float64(out: &mut impl fmt::Write, value: f64) -> fmt::Resul
     let magnitude = value.abs();
     #[expect(clippy::cast_precision_loss, reason = "10^16 is exact")]
     let plain = value == 0.0 || (1e-5..PLAIN_BELOW as f64).contains(&magnitude);
-    if plain || !value.is_finite() {
-        write!(out, "{value}")
-    } else {
-        write!(out, "{value:e}")
-    }
+    if plain || !value.is_finite() { write!(out, "{value}") } else { write!(out, "{value:e}") }
 }
 
 /// Writes `YYYY-MM-DD` for days since 1970.
@@ -548,10 +466,7 @@ pub(crate) fn write_timestamp(out: &mut impl fmt::Write, value: Micros) -> fmt::
     let of_day = value.micros.rem_euclid(MICROS_A_DAY);
     let (seconds, mut fraction) = (of_day / MICROS_A_SECOND, of_day % MICROS_A_SECOND);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-    )?;
+    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
     if fraction > 0 {
         let mut width = 6;
         while fraction % 10 == 0 {
