@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use table::Footer;
 use window::Window;
+use window::failure::explained;
 use window::lineage::{Input, LINEAGE_KEY, WINDOW_KEY};
 
 #[derive(clap::Args)]
@@ -57,6 +58,6 @@ fn footer(path: &Path) -> Result<Footer, String> {
         Ok::<_, String>(tail)
     };
     // The last eight bytes say how long the footer is.
-    let bytes = Footer::bytes(&tail(8)?).map_err(|error| error.to_string())?;
-    Footer::read(&tail(bytes)?).map_err(|error| error.to_string())
+    let bytes = Footer::bytes(&tail(8)?).map_err(|error| explained(&error))?;
+    Footer::read(&tail(bytes)?).map_err(|error| explained(&error))
 }

@@ -12,7 +12,7 @@ import publisher
 import samples
 from oracle import Window
 from samples import File, utc
-from stack import wait_for
+from stack import just, wait_for
 from world import World
 
 READER_ACCOUNT = "451846548917"
@@ -57,6 +57,18 @@ def test_the_parquet_tells_its_window_and_where_each_row_is_from(world: World, w
     assert [entry["etag"].strip('"') for entry in lineage] == [source["ETag"].strip('"') for source in sources]
     staged = world.stack.keys(f"staging/{window.id}/")
     assert sorted(staged) == sorted(f"staging/{window.id}/{entry['fragment']}.parquet" for entry in lineage)
+
+
+def test_the_operators_are_told_the_same(world: World, window: Window, tmp_path: Path):
+    path = tmp_path / window.object_name
+    path.write_bytes(world.publisher.delivered(window.object_name)["body"])
+    said = just(world.cloud, "ask", "inspect", str(path)).splitlines()
+    rows = sum(entry["rows"] for entry in oracle.lineage(window, publisher.PREFIX))
+    assert said[0].startswith(f"window {window.id}, ")
+    assert said[1] == f"{len(window.files)} inputs, {rows} rows, 0 rejected rows"
+    assert [line.split()[-1] for line in said[3:]] == [f"{publisher.PREFIX}/input/{file.name}" for file in window.files]
+    placed = just(world.cloud, "ask", "place", *(file.name for file in window.files)).splitlines()
+    assert {line.split()[0] for line in placed} == {window.id}
 
 
 def test_zip_codes_keep_their_leading_zeros(world: World, messages: list[str], tmp_path: Path):
