@@ -70,6 +70,7 @@ e2e *pytest: _build-local
 [group('deploy')]
 build: _venv
     cargo lambda build --release --locked --output-format zip \
+        --package start --package stage --package merge --package deliver \
         --target {{ if architecture == "arm64" { "aarch64" } else { "x86_64" } }}-unknown-linux-gnu.2.34
 
 # Deploy to AWS, or to AWS_ENDPOINT_URL; parameters as NAME=VALUE … or file://FILE.json

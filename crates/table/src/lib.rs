@@ -51,7 +51,7 @@ mod value;
 pub use convert::{Column, ConvertError, Summary, convert};
 pub use footer::Footer;
 pub use fragment::COLUMNS_KEY;
-pub use merge::{Input, InputError, MergeError, Merged, merge, read_metadata};
+pub use merge::{Input, InputError, MergeError, Merged, merge};
 pub use parquet::file::reader::ChunkReader;
 pub use rejected::RejectedCode;
 pub use slice::FileSlice;

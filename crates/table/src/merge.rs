@@ -86,16 +86,6 @@ pub struct Merged {
     pub columns: Vec<Column>,
 }
 
-/// Reads a Parquet file's key-value metadata, without reading rows.
-///
-/// # Errors
-///
-/// Where reading failed, or the file is no Parquet.
-pub fn read_metadata<R: ChunkReader + 'static>(reader: R) -> Result<Vec<(String, String)>, InputError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(reader, options())?;
-    Ok(key_values(builder.metadata()))
-}
-
 fn key_values(metadata: &ParquetMetaData) -> Vec<(String, String)> {
     let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect()
@@ -677,7 +667,7 @@ mod tests {
         assert_eq!(input.metadata("windrow.source"), Some("x"));
         assert!(input.metadata(COLUMNS_KEY).unwrap().starts_with(r#"{"version":1,"#));
         let output = merged(&[input], "").0;
-        assert_eq!(read_metadata(output.clone()).unwrap(), [("key".to_owned(), "value".to_owned())]);
+        assert_eq!(crate::Footer::read(&output).unwrap().metadata("key"), Some("value"));
         assert!(matches!(Input::fragment(output), Err(InputError::NotAFragment { .. })));
         assert!(matches!(
             Input::fragment(bytes::Bytes::from_static(b"a,b\n1,2\n")),
