@@ -27,8 +27,9 @@ local: _build-local
 
 # Ask about windows and results: `just ask place NAME …`, `just ask inspect FILE`
 [group('try')]
+[positional-arguments]
 ask *arguments:
-    @cargo run --quiet --locked --package windrow -- {{ arguments }}
+    @cargo run --quiet --locked --package windrow -- "$@"
 
 # Everything that CI checks
 [group('check')]
@@ -63,8 +64,9 @@ audit:
 
 # The real template and the real functions on a local cloud, from message to delivered Parquet
 [group('check')]
+[positional-arguments]
 e2e *pytest: _build-local
-    {{ python }} -m pytest e2e/tests {{ pytest }}
+    {{ python }} -m pytest e2e/tests "$@"
 
 # Build the functions for AWS: target/lambda/NAME/bootstrap.zip, where the template expects them
 [group('deploy')]

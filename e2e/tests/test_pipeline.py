@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 from botocore.exceptions import ClientError
@@ -99,6 +100,17 @@ def test_a_late_file_is_put_in_its_place_with_its_new_columns(world: World, tmp_
     assert parquet.columns == ["id", "amount", "at", "note"]
     assert parquet.types == ["BIGINT", "DOUBLE", "TIMESTAMP WITH TIME ZONE", "VARCHAR"]
     assert [row[0] for row in parquet.rows] == [1, 2, 4, 7, 8]
+
+
+def test_a_file_too_large_for_one_request_is_staged_merged_and_delivered_in_parts(world: World, tmp_path: Path):
+    # Random, so that it stays large in Parquet; seeded, so that a failure comes again.
+    random = Random(7)
+    body = "n,noise\n" + "".join(f"{n},{random.getrandbits(6400):x}\n" for n in range(30_000))
+    large = file("2021-02-03T06:00:00Z", body.encode())
+    deliver(world, [large], folder=tmp_path)
+    delivered = world.publisher.delivered(oracle.windows([large])[0].object_name)
+    assert len(delivered["body"]) > 16 * 1024 * 1024
+    assert re.search(r"-\d+\"?$", delivered["etag"]), "the ETag of an upload in parts"
 
 
 def test_an_object_whose_key_begins_with_a_slash_is_read_too(world: World, tmp_path: Path):

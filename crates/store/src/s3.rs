@@ -8,7 +8,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
 use tokio::io::AsyncReadExt;
 use window::{Bucket, ETag, ObjectKey};
 
@@ -142,6 +142,8 @@ impl S3 {
             .create_multipart_upload()
             .bucket(self.bucket.as_str())
             .key(put.key.as_str())
+            // As the parts have it: S3 refuses parts with a checksum that the upload did not announce.
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .content_type(put.content_type)
             .set_metadata(Some(owned(put.metadata)))
             .set_acl(put.acl.map(ObjectCannedAcl::from))
@@ -185,6 +187,7 @@ impl S3 {
             let answer = self
                 .client
                 .upload_part()
+                .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .bucket(self.bucket.as_str())
                 .key(put.key.as_str())
                 .upload_id(upload)
