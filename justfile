@@ -8,8 +8,13 @@ code_bucket := env("WINDROW_CODE_BUCKET", "")
 architecture := env("WINDROW_ARCHITECTURE", "x86_64")
 
 venv := justfile_directory() / ".venv/bin"
-python := venv / "python"
+python := quote(venv / "python")
+aws := python + " -m awscli"
 export PATH := venv + ":" + env("PATH")
+# Where the zips are made from, whatever the caller's own is
+export CARGO_TARGET_DIR := justfile_directory() / "target"
+# The pinned AWS CLI knows AWS_DEFAULT_REGION only
+region := 'if [ -n "${AWS_REGION:-}" ]; then export AWS_DEFAULT_REGION="$AWS_REGION"; fi'
 
 [private]
 default:
@@ -81,18 +86,23 @@ build: _venv
 deploy *parameters: build
     #!/usr/bin/env bash
     set -euo pipefail
+    {{ region }}
     bucket=$(just stack={{ quote(stack) }} code_bucket={{ quote(code_bucket) }} _code-bucket)
-    if ! aws s3api head-bucket --bucket "$bucket" 2>/dev/null >&2; then
+    if ! {{ aws }} s3api head-bucket --bucket "$bucket" 2>/dev/null >&2; then
         echo "Making the bucket $bucket for the functions' code"
-        aws s3 mb "s3://$bucket" >/dev/null
+        {{ aws }} s3 mb "s3://$bucket" >/dev/null
+    fi
+    # The processor that was built for, unless a file holds all parameters.
+    if [[ "${1:-}" != file://* ]]; then
+        set -- Architecture={{ architecture }} "$@"
     fi
     mkdir -p target
-    aws cloudformation package --template-file template.yaml --s3-bucket "$bucket" \
+    {{ aws }} cloudformation package --template-file template.yaml --s3-bucket "$bucket" \
         --output-template-file target/packaged.yaml >/dev/null
-    aws cloudformation deploy --template-file target/packaged.yaml --s3-bucket "$bucket" \
+    {{ aws }} cloudformation deploy --template-file target/packaged.yaml --s3-bucket "$bucket" \
         --stack-name {{ quote(stack) }} --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset \
         ${1:+--parameter-overrides "$@"}
-    aws cloudformation describe-stacks --stack-name {{ quote(stack) }} --output table \
+    {{ aws }} cloudformation describe-stacks --stack-name {{ quote(stack) }} --output table \
         --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]'
 
 # Remove the stack and the bucket that was made for its code; the bucket with the data stays
@@ -100,12 +110,14 @@ deploy *parameters: build
 destroy: _venv
     #!/usr/bin/env bash
     set -euo pipefail
-    data=$(aws cloudformation describe-stacks --stack-name {{ quote(stack) }} --output text \
+    {{ region }}
+    data=$({{ aws }} cloudformation describe-stacks --stack-name {{ quote(stack) }} --output text \
         --query 'Stacks[0].Outputs[?OutputKey==`BucketName`].OutputValue')
-    aws cloudformation delete-stack --stack-name {{ quote(stack) }}
-    aws cloudformation wait stack-delete-complete --stack-name {{ quote(stack) }}
-    if [ -z {{ quote(code_bucket) }} ]; then
-        aws s3 rb --force "s3://$(just stack={{ quote(stack) }} _code-bucket)" >/dev/null
+    {{ aws }} cloudformation delete-stack --stack-name {{ quote(stack) }}
+    {{ aws }} cloudformation wait stack-delete-complete --stack-name {{ quote(stack) }}
+    code=$(just stack={{ quote(stack) }} code_bucket="" _code-bucket)
+    if {{ aws }} s3api head-bucket --bucket "$code" 2>/dev/null >&2; then
+        {{ aws }} s3 rb --force "s3://$code" >/dev/null
     fi
     echo "The stack {{ stack }} is gone. Its data stays in s3://$data: keep it, or empty and remove that bucket by hand."
 
@@ -114,16 +126,17 @@ destroy: _venv
 adopt bucket: _venv
     #!/usr/bin/env bash
     set -euo pipefail
+    {{ region }}
     bucket={{ quote(bucket) }}
-    aws cloudformation create-change-set --stack-name {{ quote(stack) }} --change-set-name adopt \
+    {{ aws }} cloudformation create-change-set --stack-name {{ quote(stack) }} --change-set-name adopt \
         --change-set-type IMPORT --template-body '{"Resources": {"Bucket": {"Type": "AWS::S3::Bucket",
             "DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain",
             "Properties": {"BucketName": "'"$bucket"'"}}}}' \
         --resources-to-import '[{"ResourceType": "AWS::S3::Bucket", "LogicalResourceId": "Bucket",
             "ResourceIdentifier": {"BucketName": "'"$bucket"'"}}]' >/dev/null
-    aws cloudformation wait change-set-create-complete --stack-name {{ quote(stack) }} --change-set-name adopt
-    aws cloudformation execute-change-set --stack-name {{ quote(stack) }} --change-set-name adopt
-    aws cloudformation wait stack-import-complete --stack-name {{ quote(stack) }}
+    {{ aws }} cloudformation wait change-set-create-complete --stack-name {{ quote(stack) }} --change-set-name adopt
+    {{ aws }} cloudformation execute-change-set --stack-name {{ quote(stack) }} --change-set-name adopt
+    {{ aws }} cloudformation wait stack-import-complete --stack-name {{ quote(stack) }}
     echo "The stack {{ stack }} holds s3://$bucket. Next: just stack={{ stack }} deploy BucketName=$bucket …"
 
 # The bucket for code: the given one, else one per account, Region and stack
@@ -131,12 +144,13 @@ adopt bucket: _venv
 _code-bucket: _venv
     #!/usr/bin/env bash
     set -euo pipefail
+    {{ region }}
     if [ -n {{ quote(code_bucket) }} ]; then
         echo {{ quote(code_bucket) }}
         exit
     fi
-    account=$(aws sts get-caller-identity --query Account --output text)
-    region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region)}}
+    account=$({{ aws }} sts get-caller-identity --query Account --output text)
+    region=${AWS_DEFAULT_REGION:-$({{ aws }} configure get region)}
     # A stack's name may hold what a bucket's may not.
     stack=$(printf %s {{ quote(stack) }} | cksum | cut -d ' ' -f 1)
     echo "windrow-code-$account-$region-$stack"

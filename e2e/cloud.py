@@ -142,7 +142,7 @@ class LocalCloud:
 
 def forget_the_callers_aws() -> None:
     """Nothing of the caller's own AWS account or network may be used in what follows, by us or by any child."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "WINDROW_"))]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"

@@ -30,7 +30,8 @@ def main() -> None:
 
 def set_up(environment: Path, requirements: Path) -> None:
     stamp = environment / ".requirements"
-    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    # Its scripts name their folder, so that an environment that was moved or copied has to be made again, too.
+    wanted = hashlib.sha256(requirements.read_bytes() + f"{sys.version} {environment}".encode()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     shown, started = environment.relative_to(ROOT), time.monotonic()
@@ -42,12 +43,14 @@ def set_up(environment: Path, requirements: Path) -> None:
 
 
 def make(environment: Path) -> None:
+    # The machine's own Python, even where this runs on that of the environment which is made again.
+    python = sys._base_executable
     shutil.rmtree(environment, ignore_errors=True)
-    result = subprocess.run([sys.executable, "-m", "venv", environment], text=True, capture_output=True)
+    result = subprocess.run([python, "-m", "venv", environment], text=True, capture_output=True)
     if result.returncode != 0:
         shutil.rmtree(environment, ignore_errors=True)
         sys.exit(
-            f"{sys.executable} cannot make a virtual environment. Where Python comes from the system's packages, "
+            f"{python} cannot make a virtual environment. Where Python comes from the system's packages, "
             f"venv and ensurepip may be packages of their own (Debian and Ubuntu: apt install python3-venv).\n"
             f"{result.stdout}{result.stderr}"
         )

@@ -201,6 +201,13 @@ fn policy(bucket_arn: &str, actions: &[&str], objects: &[String]) -> String {
         "Statement": [
             {"Effect": "Allow", "Action": actions, "Resource": objects},
             {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket_arn},
+            // For a bucket with a key of its own. A session policy only narrows: the role itself must allow it too.
+            {
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                "Resource": "*",
+                "Condition": {"StringLike": {"kms:ViaService": "s3.*"}},
+            },
         ],
     })
     .to_string()
