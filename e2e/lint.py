@@ -22,8 +22,8 @@ CHECKOV = ["--framework", "cloudformation", "--compact", "--quiet", "--skip-down
 
 def main() -> None:
     cfn_lint = Path(sys.executable).with_name("cfn-lint")
-    checkov = ROOT / ".venv" / "lint" / "bin" / "checkov"
-    if not checkov.is_file():
+    python = ROOT / ".venv" / "lint" / "bin" / "python"
+    if not python.is_file():
         sys.exit("checkov is not installed; `python3 e2e/setup.py --lint` does that")
     with tempfile.TemporaryDirectory(prefix="windrow-lint-") as folder:
         inlined = Path(folder, "template-with-state-machine.json")
@@ -31,7 +31,7 @@ def main() -> None:
         clean = [
             run(f"cfn-lint {TEMPLATE}", [cfn_lint, TEMPLATE]),
             run(f"cfn-lint {STATE_MACHINE}, inlined", [cfn_lint, inlined]),
-            run(f"checkov {TEMPLATE}", [checkov, *CHECKOV, "--file", TEMPLATE]),
+            run(f"checkov {TEMPLATE}", [python, "-m", "checkov.main", *CHECKOV, "--file", TEMPLATE]),
         ]
     sys.exit(0 if all(clean) else 1)
 
