@@ -71,6 +71,11 @@ fn kind_of(status: u16, code: &str) -> Kind {
         (_, "ExpiredToken" | "RequestTimeTooSkewed" | "RequestTimeout" | "SlowDown" | "IncompleteBody") => {
             Kind::Unavailable
         }
+        // CompleteMultipartUpload may fail within an answer of status 200: then only the code tells.
+        (_, "InternalError" | "ServiceUnavailable") => Kind::Unavailable,
+        (_, "PreconditionFailed") => Kind::Changed,
+        // An upload that is not there any more was completed, and the reply lost, or aborted by another: look again.
+        (_, "ConditionalRequestConflict" | "OperationAborted" | "NoSuchUpload") => Kind::Conflict,
         (403, _) => Kind::Denied,
         (404, _) => Kind::Missing,
         (409, _) => Kind::Conflict,
@@ -96,6 +101,10 @@ mod tests {
             (409, "ConditionalRequestConflict", Kind::Conflict),
             (412, "PreconditionFailed", Kind::Changed),
             (503, "SlowDown", Kind::Unavailable),
+            (200, "InternalError", Kind::Unavailable),
+            (200, "PreconditionFailed", Kind::Changed),
+            (200, "ConditionalRequestConflict", Kind::Conflict),
+            (404, "NoSuchUpload", Kind::Conflict),
             (500, "InternalError", Kind::Unavailable),
         ] {
             assert_eq!(kind_of(status, code), kind, "{status} {code}");

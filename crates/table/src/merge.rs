@@ -154,7 +154,7 @@ impl<R: ChunkReader + 'static> Input<R> {
         let metadata = key_values(builder.metadata());
         // Only an output with a stand-in column describes its columns: as none.
         if metadata.iter().any(|(key, _)| key == COLUMNS_KEY) {
-            return Ok(Self { reader, range, columns: Vec::new(), metadata });
+            return Ok(Self { reader, range, columns: Vec::new(), metadata: Vec::new() });
         }
         let mut columns = Vec::new();
         for (index, field) in builder.schema().fields().iter().enumerate() {
@@ -170,7 +170,8 @@ impl<R: ChunkReader + 'static> Input<R> {
                 column.fits = column.fits.and(carried_fit(column.kind, column.fits, array));
             }
         }
-        Ok(Self { reader, range, columns, metadata })
+        // The output's metadata grows with its inputs, each of which may be carried: a copy for each would be a square.
+        Ok(Self { reader, range, columns, metadata: Vec::new() })
     }
 
     /// How many rows it has.
@@ -178,7 +179,7 @@ impl<R: ChunkReader + 'static> Input<R> {
         self.range.end - self.range.start
     }
 
-    /// The value of a key of the file's metadata.
+    /// The value of a key of the fragment's metadata; rows of a former output have none.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }

@@ -42,6 +42,9 @@ pub struct Output {
 pub async fn handle(config: &Config, step_functions: &Client, event: Value) -> Result<Output, Error> {
     let event: SnsEvent = serde_json::from_value(event)
         .map_err(|error| Error::invalid(format!("the event is none of SNS: {error}")))?;
+    if event.records.is_empty() {
+        return Err(Error::invalid("the event has no records"));
+    }
     let mut output = Output { executions: 0, files: 0 };
     let mut first_error = None;
     // SNS sends one record per event. Were there more, a bad one would hold back no other.

@@ -118,7 +118,9 @@ async fn an_execution_that_is_not_taken_is_named() {
 async fn an_event_of_something_else_is_an_invalid_message() {
     let rule = mock!(aws_sdk_sfn::Client::start_execution).then_output(started);
     let client = mock_client!(aws_sdk_sfn, [&rule]);
-    for event in [json!({}), json!({"Records": [{"s3": {}}]}), json!("text"), json!(null)] {
+    for event in
+        [json!({}), json!({"Records": []}), json!({"Records": [{"s3": {}}]}), json!("text"), json!(null)]
+    {
         let error = handle(&config(), &client, event.clone()).await.unwrap_err();
         assert!(matches!(error, Error::InvalidMessage { .. }), "{event}: {error}");
     }
