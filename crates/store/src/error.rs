@@ -66,21 +66,27 @@ impl StoreError {
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 fn kind_of(status: u16, code: &str) -> Kind {
-    match (status, code) {
-        // Its credentials ended while the request was on its way: the next one has new ones.
-        (_, "ExpiredToken" | "RequestTimeTooSkewed" | "RequestTimeout" | "SlowDown" | "IncompleteBody") => {
-            Kind::Unavailable
-        }
-        // CompleteMultipartUpload may fail within an answer of status 200: then only the code tells.
-        (_, "InternalError" | "ServiceUnavailable") => Kind::Unavailable,
-        (_, "PreconditionFailed") => Kind::Changed,
+    // The code first: CompleteMultipartUpload may fail within an answer of status 200.
+    match code {
+        // Credentials that ended while the request was on its way: the next one has new ones.
+        "ExpiredToken"
+        | "RequestTimeTooSkewed"
+        | "RequestTimeout"
+        | "SlowDown"
+        | "IncompleteBody"
+        | "InternalError"
+        | "ServiceUnavailable" => return Kind::Unavailable,
+        "PreconditionFailed" => return Kind::Changed,
         // An upload that is not there any more was completed, and the reply lost, or aborted by another: look again.
-        (_, "ConditionalRequestConflict" | "OperationAborted" | "NoSuchUpload") => Kind::Conflict,
-        (403, _) => Kind::Denied,
-        (404, _) => Kind::Missing,
-        (409, _) => Kind::Conflict,
-        (412, _) => Kind::Changed,
-        (429 | 500.., _) => Kind::Unavailable,
+        "ConditionalRequestConflict" | "OperationAborted" | "NoSuchUpload" => return Kind::Conflict,
+        _ => {}
+    }
+    match status {
+        403 => Kind::Denied,
+        404 => Kind::Missing,
+        409 => Kind::Conflict,
+        412 => Kind::Changed,
+        429 | 500.. => Kind::Unavailable,
         _ => Kind::Refused,
     }
 }
