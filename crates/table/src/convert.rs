@@ -1,22 +1,34 @@
 //! One CSV to one fragment.
 
+use std::convert::Infallible;
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
 use parquet::errors::ParquetError;
 
+use crate::batch::{Batch, Row, Unreadable};
+use crate::column::{ColumnChunks, ColumnLane, Plan};
 use crate::decode::{self, DecodeError, Text};
+use crate::encode::{Limits, Tools};
+use crate::file::{self, FileWriter};
 use crate::fragment::{self, FragmentColumn};
+use crate::lanes::{self, Next};
 use crate::notcsv;
 use crate::records::{self, Found, Records};
 use crate::rejected::{self, RejectedCode, Rejection};
-use crate::sheet::{BATCH_TEXT_BYTES, Builder, Sheet};
+use crate::survey::{self, SurveyLane};
 use crate::types::{ColumnTypes, Pin, Type, TypeSet};
-use crate::value::{self, Fit};
+use crate::value;
 
 /// Records by which a file is judged to be a CSV.
 const JUDGED_RECORDS: u64 = 1_000;
+/// As many as a spreadsheet has at most. It bounds memory.
+const MAX_COLUMNS: usize = 16_384;
 /// Characters of a value that a message quotes.
 const QUOTED_CHARS: usize = 100;
+/// A row group holds so much text, or so many rows and one more batch.
+const GROUP_TEXT_BYTES: usize = 48 * 1024 * 1024;
+const GROUP_ROWS: usize = file::ROW_GROUP_ROWS - records::BATCH_BYTES;
 
 /// What a CSV was found to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -65,11 +77,44 @@ pub enum ConvertError {
     Rejected(#[source] io::Error),
 }
 
+/// What is written to, and begun again where the first try failed.
+pub trait Output: Write + Send {
+    /// Throws away what was written.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl Output for File {
+    fn restart(&mut self) -> io::Result<()> {
+        self.rewind()?;
+        self.set_len(0)
+    }
+}
+
+impl Output for Vec<u8> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+impl<O: Output> Output for &mut O {
+    fn restart(&mut self) -> io::Result<()> {
+        (**self).restart()
+    }
+}
+
 /// Converts a CSV to a fragment, and its rejected rows to lines of JSON.
 ///
-/// The input is read from its start, and then once more: first to find each column's type, then to write. Memory does
-/// not grow with it. `metadata` is called at the end, for what shall stand in the fragment's key-value metadata.
-/// Equal inputs and `types` (and metadata) give equal bytes.
+/// The input is read from its start. Each column's type is taken from its first values; where a later value turns out
+/// not to have it, or the text is not UTF-8 after all, the input is read again and the outputs are written anew. Memory
+/// does not grow with the input. As many threads work on it as the machine has processors.
+///
+/// `metadata` is called at the end, for what shall stand in the fragment's key-value metadata. Equal inputs and `types`
+/// (and metadata) give equal bytes.
 ///
 /// An empty input gives a fragment without columns, a header alone one without rows.
 ///
@@ -78,40 +123,93 @@ pub enum ConvertError {
 /// [`ConvertError::NotCsv`] where the input is no CSV; this is for good. The others where reading or writing failed,
 /// or the input did not stay the same. What was written by then is to be thrown away.
 pub fn convert<I, O, J>(
-    mut input: I,
+    input: I,
     types: &ColumnTypes,
     metadata: impl FnOnce(&Summary) -> Vec<(String, String)>,
     output: O,
+    rejected: J,
+) -> Result<Summary, ConvertError>
+where
+    I: Read + Seek,
+    O: Output,
+    J: Output,
+{
+    convert_with(lanes::threads(), input, types, metadata, output, rejected)
+}
+
+fn convert_with<I, O, J>(
+    threads: usize,
+    mut input: I,
+    types: &ColumnTypes,
+    metadata: impl FnOnce(&Summary) -> Vec<(String, String)>,
+    mut output: O,
     mut rejected: J,
 ) -> Result<Summary, ConvertError>
 where
     I: Read + Seek,
-    O: Write + Send,
-    J: Write,
+    O: Output,
+    J: Output,
 {
-    let survey = match Survey::of(&mut input, types, false) {
-        Err(Stop::NotUtf8) => Survey::of(&mut input, types, true),
-        other => other,
-    }?;
-    let summary = survey.write(&mut input, metadata, output, &mut rejected)?;
-    rejected.flush().map_err(ConvertError::Rejected)?;
-    Ok(summary)
+    let mut legacy = false;
+    let mut survey = None;
+    loop {
+        let settings = Settings { threads, types, legacy };
+        match write(&mut input, settings, survey.as_ref(), &mut output, &mut rejected) {
+            Ok(written) => return written.finish(metadata, rejected),
+            Err(Stop::NotUtf8) if !legacy => {
+                legacy = true;
+                survey = None;
+            }
+            Err(Stop::Misfit) if survey.is_none() => match Survey::of(&mut input, settings) {
+                Ok(found) => survey = Some(found),
+                Err(Stop::NotUtf8) if !legacy => legacy = true,
+                Err(stop) => return Err(stop.into()),
+            },
+            Err(stop) => return Err(stop.into()),
+        }
+        output.restart().map_err(|error| ConvertError::Write(ParquetError::External(Box::new(error))))?;
+        rejected.restart().map_err(ConvertError::Rejected)?;
+    }
+}
+
+/// How one reading is done.
+#[derive(Clone, Copy)]
+struct Settings<'a> {
+    threads: usize,
+    types: &'a ColumnTypes,
+    /// Whether the text is Windows-1252.
+    legacy: bool,
 }
 
 /// Why a reading ended early.
-enum Stop {
+#[derive(Debug)]
+pub(crate) enum Stop {
     /// It has to be done over, as Windows-1252.
     NotUtf8,
+    /// A value does not have the type that the first values had, or is spelled otherwise.
+    Misfit,
     Failed(ConvertError),
 }
 
 impl From<Stop> for ConvertError {
     fn from(stop: Stop) -> Self {
         match stop {
-            // Windows-1252 is never not UTF-8, and a second reading meets what the first let through.
-            Stop::NotUtf8 => Self::Changed,
+            // Windows-1252 is never not UTF-8, and what the whole was found to be, it is.
+            Stop::NotUtf8 | Stop::Misfit => Self::Changed,
             Stop::Failed(error) => error,
         }
+    }
+}
+
+impl From<ConvertError> for Stop {
+    fn from(error: ConvertError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ParquetError> for Stop {
+    fn from(error: ParquetError) -> Self {
+        Self::Failed(ConvertError::Write(error))
     }
 }
 
@@ -125,82 +223,34 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// What the first reading found.
-struct Survey {
-    legacy: bool,
+/// A CSV being read: its rows, and what becomes of records that are none.
+struct Reading<'a, J> {
+    records: Records<Text<'a>>,
     encoding: &'static str,
     delimiter: u8,
-    columns: Vec<Votes>,
+    names: Vec<String>,
+    /// The columns whose pin a value can fail.
+    pinned: Vec<Pinned>,
+    rejected: J,
     rows: u64,
-    rejected: u64,
+    rejected_rows: u64,
+    /// Of the first records, how many cannot be read, and the first of them.
+    unreadable: u64,
+    first_unreadable: String,
+    is_judged: bool,
 }
 
-/// What is known of a column's type.
-struct Votes {
-    name: String,
-    pin: Option<Pin>,
-    /// The types that hold all values so far.
-    types: TypeSet,
-    /// The types that would render some value otherwise than it stood.
-    odd: TypeSet,
-    /// Whether a null word was seen.
-    words: bool,
+/// A column whose values have to have a type.
+struct Pinned {
+    index: usize,
+    pin: Pin,
+    /// The types that the values so far leave.
+    among: TypeSet,
 }
 
-impl Votes {
-    fn new(name: String, types: &ColumnTypes) -> Self {
-        let pin = types.get(&name);
-        // Text is in every set, so that it says nothing: only a null word makes a column of texts odd.
-        Self { name, pin, types: TypeSet::ALL, odd: TypeSet::TEXT, words: false }
-    }
-
-    /// The pin, where it is one that a value can fail.
-    fn strict_pin(&self) -> Option<Pin> {
-        self.pin.filter(|pin| *pin != Pin::String)
-    }
-
-    fn is_null(&self, text: &[u8]) -> bool {
-        text.is_empty() || (self.pin != Some(Pin::String) && value::is_null_word(text))
-    }
-
-    /// The type that a value has to have, if the column's pin leaves it none.
-    fn mismatch(&self, text: &[u8]) -> Option<Pin> {
-        let pin = self.strict_pin()?;
-        let among = self.types.and(pin.types());
-        (!self.is_null(text) && value::fit(text, among).types == TypeSet::TEXT).then_some(pin)
-    }
-
-    fn see(&mut self, text: &[u8]) {
-        if self.is_null(text) {
-            self.words |= !text.is_empty();
-            return;
-        }
-        // Nothing is narrower than text.
-        if self.types == TypeSet::TEXT {
-            return;
-        }
-        let among = self.pin.map_or(self.types, |pin| self.types.and(pin.types()));
-        let Fit { types, canonical } = value::fit(text, among);
-        self.types = among.and(types);
-        self.odd = self.odd.or(types.without(canonical));
-    }
-
-    fn kind(&self) -> Type {
-        match self.pin {
-            Some(pin) if !self.types.votes() => pin.default_type(),
-            _ => self.types.first(),
-        }
-    }
-
-    fn has_texts(&self) -> bool {
-        let kind = self.kind();
-        kind != Type::Text && (self.words || self.odd.has(kind))
-    }
-}
-
-impl Survey {
-    fn of<I: Read + Seek>(input: &mut I, types: &ColumnTypes, legacy: bool) -> Result<Self, Stop> {
-        let text = decode::open(input, legacy)?;
+impl<'a, J: Write> Reading<'a, J> {
+    fn open<I: Read + Seek>(input: &'a mut I, settings: Settings<'_>, rejected: J) -> Result<Self, Stop> {
+        let text = decode::open(input, settings.legacy)?;
         let encoding = text.encoding.name();
         let mut records = Records::new(text);
         let start = records.peek(notcsv::START_BYTES)?;
@@ -212,162 +262,249 @@ impl Survey {
         let delimiter = records::find_delimiter(start, whole);
         records.set_delimiter(delimiter);
         let names = header_names(&mut records)?;
-        let columns = names.into_iter().map(|name| Votes::new(name, types)).collect();
-        let mut survey = Self { legacy, encoding, delimiter, columns, rows: 0, rejected: 0 };
-        survey.read(&mut records)?;
-        Ok(survey)
+        let pinned = names.iter().enumerate().filter_map(|(index, name)| {
+            let pin = settings.types.get(name).filter(|pin| *pin != Pin::String)?;
+            Some(Pinned { index, pin, among: pin.types() })
+        });
+        Ok(Self {
+            pinned: pinned.collect(),
+            records,
+            encoding,
+            delimiter,
+            names,
+            rejected,
+            rows: 0,
+            rejected_rows: 0,
+            unreadable: 0,
+            first_unreadable: String::new(),
+            is_judged: false,
+        })
     }
 
-    fn read(&mut self, records: &mut Records<Text<'_>>) -> Result<(), Stop> {
-        // The first record that could not be read, and how many.
-        let mut unreadable: Option<(String, u64)> = None;
-        let mut judged = 0;
-        loop {
-            let found = records.read()?;
-            if judged < JUDGED_RECORDS && found != Found::End {
-                judged += 1;
-            }
-            if let Some(rejection) = unreadable_record(found, records, self.columns.len()) {
-                self.rejected += 1;
-                if self.rows + self.rejected <= JUDGED_RECORDS {
-                    let place = records.place();
-                    let (_, count) = unreadable.get_or_insert_with(|| {
-                        let (line, offset) = (place.line, place.byte_offset);
-                        (format!("line {line}, byte offset {offset}: {}", rejection.message), 0)
-                    });
-                    *count += 1;
+    /// Reads the next rows. `false` where there are no more.
+    fn next(&mut self, batch: &mut Batch) -> Result<bool, Stop> {
+        let more = self.records.batch(self.names.len(), batch)?;
+        let before = self.rows + self.rejected_rows;
+        for (at, Unreadable { before: rows, row, found, fields }) in batch.unreadable.iter().enumerate() {
+            if before + ((at + rows) as u64) < JUDGED_RECORDS {
+                self.unreadable += 1;
+                if self.unreadable == 1 {
+                    let place = batch.place_of(*row);
+                    let Rejection { message, .. } = unreadable_record(*found, *fields, self.names.len());
+                    self.first_unreadable =
+                        format!("line {}, byte offset {}: {message}", place.line, place.byte_offset);
                 }
-            } else if found == Found::Record {
-                self.see(records);
             }
-            if (found == Found::End || self.rows + self.rejected == JUDGED_RECORDS)
-                && let Some((first, count)) = unreadable.as_ref().filter(|(_, count)| *count * 2 > judged)
-            {
+        }
+        let judged = JUDGED_RECORDS.min(before + (batch.rows.len() + batch.unreadable.len()) as u64);
+        if !self.is_judged && (judged == JUDGED_RECORDS || !more) {
+            self.is_judged = true;
+            if self.unreadable * 2 > judged {
+                let (count, first) = (self.unreadable, &self.first_unreadable);
                 let evidence =
                     format!("{count} of the first {judged} records cannot be read, the first at {first}");
                 return Err(Stop::Failed(ConvertError::NotCsv { evidence }));
             }
-            if found == Found::End {
-                return Ok(());
-            }
         }
+        let mismatched = self.mismatched(batch);
+        self.reject(batch, &mismatched).map_err(ConvertError::Rejected)?;
+        self.rejected_rows += (batch.unreadable.len() + mismatched.len()) as u64;
+        let mismatched: Vec<usize> = mismatched.into_iter().map(|(row, _)| row).collect();
+        batch.remove(&mismatched);
+        self.rows += batch.rows.len() as u64;
+        Ok(more)
     }
 
-    fn see(&mut self, records: &Records<Text<'_>>) {
-        // Pins first: a rejected row must not say anything about the other columns.
-        let fits = |(index, votes): (usize, &Votes)| votes.mismatch(records.field(index)).is_none();
-        if !self.columns.iter().enumerate().all(fits) {
-            self.rejected += 1;
-            return;
+    /// The rows in which some value does not have its column's pinned type.
+    fn mismatched(&mut self, batch: &Batch) -> Vec<(usize, Rejection)> {
+        let mut mismatched = Vec::new();
+        if self.pinned.is_empty() {
+            return mismatched;
         }
-        for (index, votes) in self.columns.iter_mut().enumerate() {
-            votes.see(records.field(index));
-        }
-        self.rows += 1;
-    }
-
-    fn write<I: Read + Seek, O: Write + Send>(
-        &self,
-        input: &mut I,
-        metadata: impl FnOnce(&Summary) -> Vec<(String, String)>,
-        output: O,
-        rejected: &mut impl Write,
-    ) -> Result<Summary, ConvertError> {
-        let columns = self.fragment_columns();
-        let data = columns.iter().map(|column| (column.name.clone(), column.kind));
-        let texts = columns.iter().filter(|column| column.text.is_some());
-        let texts = texts.map(|column| (format!("{} (text)", column.name), Type::Text));
-        let fields: Vec<(String, Type)> = data.chain(texts).collect();
-        let fields = fields.iter().map(|(name, kind)| (name.as_str(), *kind));
-        let mut sheet = Sheet::new(output, fields).map_err(ConvertError::Write)?;
-
-        let text = decode::open(input, self.legacy).map_err(Stop::from)?;
-        let mut records = Records::new(text);
-        records.set_delimiter(self.delimiter);
-        let names = header_names(&mut records)?;
-        if !names.iter().eq(self.columns.iter().map(|votes| &votes.name)) {
-            return Err(ConvertError::Changed);
-        }
-        let (mut rows, mut rejected_rows) = (0, 0);
-        let mut batch_bytes = 0;
-        loop {
-            let found = records.read().map_err(Stop::from)?;
-            if found == Found::End {
-                break;
-            }
-            let rejection = unreadable_record(found, &records, columns.len())
-                .or_else(|| self.mismatched_record(&records));
-            if let Some(rejection) = rejection {
-                rejected::write(rejected, records.place(), &rejection, records.raw())
-                    .map_err(ConvertError::Rejected)?;
-                rejected_rows += 1;
+        for row in 0..batch.rows.len() {
+            let failed = self.pinned.iter().find(|pinned| {
+                let text = batch.field(row, pinned.index);
+                !pinned.is_null(text) && value::fit(text, pinned.among).types == TypeSet::TEXT
+            });
+            if let Some(pinned) = failed {
+                let name = &self.names[pinned.index];
+                mismatched.push((row, pinned.rejection(name, batch.field(row, pinned.index))));
                 continue;
             }
-            append(&mut sheet, &columns, &self.columns, &records)?;
-            rows += 1;
-            batch_bytes += records.raw().len();
-            let early = batch_bytes >= BATCH_TEXT_BYTES;
-            sheet.end_rows(1, early).map_err(ConvertError::Write)?;
-            if sheet.pending() == 0 {
-                batch_bytes = 0;
+            // A rejected row says nothing about any column.
+            for pinned in &mut self.pinned {
+                let text = batch.field(row, pinned.index);
+                if pinned.pin == Pin::Timestamp && !pinned.is_null(text) {
+                    pinned.among = pinned.among.and(value::fit(text, pinned.among).types);
+                }
             }
         }
-        if (rows, rejected_rows) != (self.rows, self.rejected) {
-            return Err(ConvertError::Changed);
+        mismatched
+    }
+
+    /// Writes a batch's rejected records, in their order.
+    fn reject(&mut self, batch: &Batch, mismatched: &[(usize, Rejection)]) -> io::Result<()> {
+        let mut write = |row: Row, rejection: &Rejection| {
+            rejected::write(&mut self.rejected, batch.place_of(row), rejection, batch.raw(row))
+        };
+        let mut mismatched = mismatched.iter().peekable();
+        for Unreadable { before, row, found, fields } in &batch.unreadable {
+            while let Some((at, rejection)) = mismatched.next_if(|(at, _)| at < before) {
+                write(batch.rows[*at], rejection)?;
+            }
+            write(*row, &unreadable_record(*found, *fields, self.names.len()))?;
         }
-        let summary = Summary {
-            rows,
-            rejected_rows,
-            encoding: self.encoding,
-            delimiter: char::from(self.delimiter),
-            columns: columns
-                .iter()
-                .map(|column| Column { name: column.name.clone(), kind: column.kind })
-                .collect(),
-        };
-        let described = fragment::describe(&columns).map_err(ConvertError::Write)?;
-        sheet.finish(metadata(&summary).into_iter().chain([described])).map_err(ConvertError::Write)?;
-        Ok(summary)
+        mismatched.try_for_each(|(at, rejection)| write(batch.rows[*at], rejection))
     }
 
-    fn fragment_columns(&self) -> Vec<FragmentColumn> {
-        let mut next_text = self.columns.len();
-        let describe = |(index, votes): (usize, &Votes)| FragmentColumn {
-            name: votes.name.clone(),
-            index,
-            kind: votes.kind(),
-            fits: votes.types,
-            text: votes.has_texts().then(|| {
-                next_text += 1;
-                next_text - 1
-            }),
-        };
-        self.columns.iter().enumerate().map(describe).collect()
+    fn pins(&self, types: &ColumnTypes) -> Vec<Option<Pin>> {
+        self.names.iter().map(|name| types.get(name)).collect()
+    }
+}
+
+impl Pinned {
+    fn is_null(&self, text: &[u8]) -> bool {
+        survey::is_null(text, Some(self.pin))
     }
 
-    /// The second reading's judgement on pinned columns, which by now have one type.
-    fn mismatched_record(&self, records: &Records<Text<'_>>) -> Option<Rejection> {
-        self.columns.iter().enumerate().find_map(|(index, votes)| {
-            let text = records.field(index);
-            let pin = votes.mismatch(text)?;
-            let shown: String = String::from_utf8_lossy(text).chars().take(QUOTED_CHARS).collect();
-            let cut = if shown.len() < text.len() { "…" } else { "" };
-            Some(Rejection {
-                code: RejectedCode::TypeMismatch,
-                message: format!(
-                    "column `{}` is pinned to {}, which `{shown}{cut}` is not{}",
-                    votes.name,
-                    pin.name(),
-                    match (pin, votes.kind()) {
-                        (Pin::Timestamp, Type::TimestampUtc) => " with an offset, as the column's others are",
-                        (Pin::Timestamp, Type::TimestampLocal) =>
-                            " without an offset, as the column's others are",
-                        _ => "",
-                    }
-                ),
-            })
-        })
+    fn rejection(&self, name: &str, text: &[u8]) -> Rejection {
+        let shown: String = String::from_utf8_lossy(text).chars().take(QUOTED_CHARS).collect();
+        let cut = if shown.len() < text.len() { "…" } else { "" };
+        let others = if value::fit(text, self.pin.types()).types == TypeSet::TEXT {
+            ""
+        } else if self.among.has(Type::TimestampUtc) {
+            " with an offset, as the column's others are"
+        } else {
+            " without an offset, as the column's others are"
+        };
+        let kind = self.pin.name();
+        let message = format!("column `{name}` is pinned to {kind}, which `{shown}{cut}` is not{others}");
+        Rejection { code: RejectedCode::TypeMismatch, message }
     }
+}
+
+/// What a whole input was found to be.
+struct Survey {
+    plans: Vec<Plan>,
+    rows: u64,
+    rejected_rows: u64,
+}
+
+impl Survey {
+    /// Finds the types of all columns.
+    fn of<I: Read + Seek>(input: &mut I, settings: Settings<'_>) -> Result<Self, Stop> {
+        let mut reading = Reading::open(input, settings, io::sink())?;
+        let pins = reading.pins(settings.types);
+        let lanes = lanes::part(pins.len()).map(|range| SurveyLane::new(range.start, &pins[range]));
+        let next = |batch: &mut Batch| Ok(if reading.next(batch)? { Next::Batch } else { Next::End });
+        let nothing = |_: Vec<Option<Infallible>>| Ok(());
+        let lanes = lanes::run(lanes, settings.threads, new_tools, next, nothing)?;
+        let votes = lanes.into_iter().flat_map(SurveyLane::into_votes).map(Some);
+        let plans = reading.names.iter().zip(pins).zip(votes);
+        let plans = plans.map(|((name, pin), votes)| Plan { name: name.clone(), pin, votes }).collect();
+        Ok(Self { plans, rows: reading.rows, rejected_rows: reading.rejected_rows })
+    }
+}
+
+fn new_tools() -> Result<Tools, Stop> {
+    Tools::new().map_err(|error| Stop::from(ParquetError::from(error)))
+}
+
+/// A fragment of which all is written but the footer.
+struct Fragment<O: Write + Send> {
+    file: FileWriter<O>,
+    columns: Vec<FragmentColumn>,
+    summary: Summary,
+}
+
+impl<O: Output> Fragment<O> {
+    fn finish(
+        self,
+        metadata: impl FnOnce(&Summary) -> Vec<(String, String)>,
+        mut rejected: impl Output,
+    ) -> Result<Summary, ConvertError> {
+        let described = fragment::describe(&self.columns).map_err(ConvertError::Write)?;
+        let metadata = metadata(&self.summary).into_iter().chain([described]);
+        self.file.finish(metadata).map_err(ConvertError::Write)?;
+        rejected.flush().map_err(ConvertError::Rejected)?;
+        Ok(self.summary)
+    }
+}
+
+/// Reads a CSV and writes its columns: as a survey found them, or after their first values.
+fn write<I: Read + Seek, O: Output, J: Output>(
+    input: &mut I,
+    settings: Settings<'_>,
+    survey: Option<&Survey>,
+    output: O,
+    rejected: J,
+) -> Result<Fragment<O>, Stop> {
+    let mut reading = Reading::open(input, settings, io::BufWriter::new(rejected))?;
+    let plans: Vec<Plan> = match survey {
+        Some(Survey { plans, .. }) if plans.iter().map(|plan| &plan.name).eq(&reading.names) => plans.clone(),
+        Some(_) => return Err(Stop::Failed(ConvertError::Changed)),
+        None => {
+            let columns = reading.names.iter().zip(reading.pins(settings.types));
+            columns.map(|(name, pin)| Plan { name: name.clone(), pin, votes: None }).collect()
+        }
+    };
+    let limits = Limits::of_columns(plans.len());
+    let lanes = lanes::part(plans.len())
+        .map(|range| ColumnLane::new(range.start, &plans[range], limits))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (mut group_rows, mut group_bytes) = (0, 0);
+    let next = |batch: &mut Batch| {
+        if group_rows > GROUP_ROWS || group_bytes >= GROUP_TEXT_BYTES {
+            (group_rows, group_bytes) = (0, 0);
+            return Ok(Next::EndOfGroup);
+        }
+        if !reading.next(batch)? {
+            return Ok(Next::End);
+        }
+        group_rows += batch.rows.len();
+        group_bytes += batch.text.len();
+        Ok(Next::Batch)
+    };
+    let (mut file, mut output) = (None, Some(output));
+    let write = |group: Vec<Vec<ColumnChunks>>| {
+        let group: Vec<ColumnChunks> = group.into_iter().flatten().collect();
+        if let Some(output) = output.take() {
+            file = Some(FileWriter::new(output, fields(&plans, &group))?);
+        }
+        let (data, texts): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|chunks| (chunks.data, chunks.texts)).unzip();
+        if let Some(file) = &mut file {
+            file.write(data.into_iter().chain(texts.into_iter().flatten()))?;
+        }
+        Ok(())
+    };
+    let lanes = lanes::run(lanes, settings.threads, new_tools, next, write)?;
+    let found = (reading.rows, reading.rejected_rows);
+    if survey.is_some_and(|survey| (survey.rows, survey.rejected_rows) != found) {
+        return Err(Stop::Failed(ConvertError::Changed));
+    }
+    let mut next_text = plans.len();
+    let columns = lanes.iter().flat_map(|lane| &lane.columns).enumerate();
+    let columns: Vec<_> = columns.map(|(index, column)| column.describe(index, &mut next_text)).collect();
+    let named = |column: &FragmentColumn| Column { name: column.name.clone(), kind: column.kind };
+    let summary = Summary {
+        rows: reading.rows,
+        rejected_rows: reading.rejected_rows,
+        encoding: reading.encoding,
+        delimiter: char::from(reading.delimiter),
+        columns: columns.iter().map(named).collect(),
+    };
+    reading.rejected.flush().map_err(ConvertError::Rejected)?;
+    let no_group = || ParquetError::General("a file that was not begun".to_owned());
+    Ok(Fragment { file: file.ok_or_else(no_group)?, columns, summary })
+}
+
+/// The columns of a fragment: those of the CSV, then those of texts.
+fn fields(plans: &[Plan], group: &[ColumnChunks]) -> Vec<(String, Type)> {
+    let columns = || plans.iter().zip(group);
+    let data = columns().map(|(plan, chunks)| (plan.name.clone(), chunks.kind));
+    let texts = columns().filter(|(_, chunks)| chunks.texts.is_some());
+    data.chain(texts.map(|(plan, _)| (fragment::text_column(&plan.name), Type::Text))).collect()
 }
 
 /// Reads the header: none where there is no record at all.
@@ -375,13 +512,16 @@ fn header_names(records: &mut Records<Text<'_>>) -> Result<Vec<String>, Stop> {
     let found = records.read()?;
     let problem = match found {
         Found::End => return Ok(Vec::new()),
+        Found::Record if records.len() > MAX_COLUMNS => {
+            format!("the header has {} fields, more than {MAX_COLUMNS}", records.len())
+        }
         Found::Record => {
             let fields: Vec<_> =
                 (0..records.len()).map(|index| String::from_utf8_lossy(records.field(index))).collect();
             return Ok(crate::header::names(fields.iter().map(AsRef::as_ref)));
         }
-        Found::UnclosedQuote => "a quote opens in the header and is not closed",
-        Found::TooLong => "the header has no end",
+        Found::UnclosedQuote => "a quote opens in the header and is not closed".to_owned(),
+        Found::TooLong => "the header has no end".to_owned(),
     };
     let place = records.place();
     let evidence = format!("{problem}, line {}, byte offset {}", place.line, place.byte_offset);
@@ -389,62 +529,19 @@ fn header_names(records: &mut Records<Text<'_>>) -> Result<Vec<String>, Stop> {
 }
 
 /// Why a record cannot be a row of so many columns.
-fn unreadable_record(found: Found, records: &Records<Text<'_>>, columns: usize) -> Option<Rejection> {
+fn unreadable_record(found: Found, fields: usize, columns: usize) -> Rejection {
     let (code, message) = match found {
-        Found::End => return None,
         Found::UnclosedQuote => {
             (RejectedCode::UnclosedQuote, "a quote opens on this line and is not closed".to_owned())
         }
         Found::TooLong => (RejectedCode::RecordTooLong, "the record is longer than 16 MiB".to_owned()),
-        Found::Record => {
-            let fields = records.len();
-            let code = match fields.cmp(&columns) {
-                std::cmp::Ordering::Less => RejectedCode::TooFewFields,
-                std::cmp::Ordering::Equal => return None,
-                std::cmp::Ordering::Greater => RejectedCode::TooManyFields,
-            };
+        Found::Record | Found::End => {
+            let code =
+                if fields < columns { RejectedCode::TooFewFields } else { RejectedCode::TooManyFields };
             (code, format!("{fields} fields, while the header has {columns}"))
         }
     };
-    Some(Rejection { code, message })
-}
-
-/// Appends a record to the columns and their texts.
-fn append<O: Write + Send>(
-    sheet: &mut Sheet<O>,
-    columns: &[FragmentColumn],
-    votes: &[Votes],
-    records: &Records<Text<'_>>,
-) -> Result<(), ConvertError> {
-    let (data, texts) = sheet.columns().split_at_mut(columns.len());
-    let mut texts = texts.iter_mut();
-    for ((column, votes), builder) in columns.iter().zip(votes).zip(data) {
-        let text = records.field(column.index);
-        let is_text = column.kind == Type::Text;
-        let is_null = if is_text { text.is_empty() } else { votes.is_null(text) };
-        let canonical = if is_null {
-            builder.append_nulls(1);
-            text.is_empty()
-        } else {
-            // The first reading saw that every value fits.
-            builder.append_text(text).ok_or(ConvertError::Changed)?
-        };
-        if column.text.is_some()
-            && let Some(builder) = texts.next()
-        {
-            append_text_beside(builder, text, canonical);
-        }
-    }
-    Ok(())
-}
-
-/// Keeps a text that its column's type does not render.
-fn append_text_beside(builder: &mut Builder, text: &[u8], canonical: bool) {
-    if canonical {
-        builder.append_nulls(1);
-    } else {
-        builder.append_text(text);
-    }
+    Rejection { code, message }
 }
 
 #[cfg(test)]
@@ -631,6 +728,32 @@ mod tests {
         assert_eq!((summary.rows, summary.rejected_rows), (0, 2));
     }
 
+    /// Which thread does what, and when, decides nothing.
+    #[test]
+    fn any_number_of_threads_writes_the_same_bytes() {
+        let row = |row: u32| {
+            let (kind, late) = (row % 7, if row > 90_000 { "x" } else { "" });
+            format!(
+                "{row},2021-01-01T00:{:02}:{:02}Z,kind {kind},{}.50,{late},\"a\"\"{row}\"\n",
+                row % 60,
+                row % 59,
+                row % 999
+            )
+        };
+        let csv: String = std::iter::once("a,b,c,d,e,f\n".to_owned()).chain((0..100_000).map(row)).collect();
+        let written = |threads: usize| {
+            let (mut output, mut rejected) = (Vec::new(), Vec::new());
+            let pins = pins("a=int64");
+            convert_with(threads, Cursor::new(&csv), &pins, |_| Vec::new(), &mut output, &mut rejected)
+                .unwrap();
+            output
+        };
+        let alone = written(1);
+        for threads in [2, 3, 8] {
+            assert!(written(threads) == alone, "{threads}");
+        }
+    }
+
     /// Gives another text each time that it is read from the start.
     struct Changing(Vec<&'static str>, Cursor<&'static str>);
 
@@ -647,12 +770,30 @@ mod tests {
         }
     }
 
+    /// The second reading finds the types, the third one has to find the same text.
     #[test]
     fn an_input_that_changes_is_seen() {
-        for after in ["a\nx\n", "a\n1\n2\n", "a\n", "b\n1\n", "", "a\n1,2\n"] {
-            let input = Changing(vec!["a\n1\n", after], Cursor::new(""));
-            let result = convert(input, &pins(""), |_| Vec::new(), Vec::new(), Vec::new());
-            assert!(matches!(result, Err(ConvertError::Changed)), "{after:?} {result:?}");
+        let numbers = format!("a\n{}", "1\n".repeat(300_000));
+        let text: &str = Box::leak(format!("{numbers}x\n").into_boxed_str());
+        let longer: &str = Box::leak(format!("{text}y\n").into_boxed_str());
+        let number: &str = Box::leak(format!("{numbers}1\n").into_boxed_str());
+        for (readings, result) in [
+            ([text, text, text], Ok(Type::Text)),
+            ([text, number, number], Ok(Type::Int64)),
+            ([text, text, longer], Err(())),
+            ([text, text, "a\n1\n"], Err(())),
+            ([text, text, "b\n1\n"], Err(())),
+            ([text, text, ""], Err(())),
+            ([text, number, text], Err(())),
+            ([text, text, "a\n\u{e9}"], Err(())),
+        ] {
+            let input = Changing(readings.to_vec(), Cursor::new(""));
+            let found = convert(input, &pins(""), |_| Vec::new(), Vec::new(), Vec::new());
+            match (found, result) {
+                (Ok(summary), Ok(kind)) => assert_eq!(summary.columns[0].kind, kind),
+                (Err(ConvertError::Changed), Err(())) => {}
+                (found, _) => panic!("{found:?}"),
+            }
         }
     }
 }

@@ -7,13 +7,16 @@
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
+use crate::style::Style;
 use crate::types::{Type, TypeSet};
 
 /// The key of the metadata that describes a fragment's columns.
 pub const COLUMNS_KEY: &str = "windrow.columns";
 
-/// Raised when fragments of another build cannot be read any more.
-const VERSION: u32 = 1;
+/// Raised when an older build cannot read what this one writes.
+const VERSION: u32 = 2;
+/// The oldest that is still read: it knew no styles.
+const OLDEST_VERSION: u32 = 1;
 
 /// A column of a fragment.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,9 +28,17 @@ pub(crate) struct FragmentColumn {
     pub(crate) kind: Type,
     /// The types that hold all its values; every type where it has none, and so no vote.
     pub(crate) fits: TypeSet,
+    /// How its texts are spelled, but for those that are kept.
+    #[serde(default, skip_serializing_if = "Style::is_canonical")]
+    pub(crate) style: Style,
     /// The place of the column of its texts, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<usize>,
+}
+
+/// What the column of a column's texts is called; only a person who looks at a fragment sees it.
+pub(crate) fn text_column(name: &str) -> String {
+    format!("{name} (text)")
 }
 
 #[derive(Deserialize, Serialize)]
@@ -45,8 +56,11 @@ pub(crate) fn describe(columns: &[FragmentColumn]) -> Result<(String, String), P
 /// Reads the metadata's value.
 pub(crate) fn from_json(json: &str) -> Result<Vec<FragmentColumn>, String> {
     let described: Described = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    if described.version != VERSION {
-        return Err(format!("version {} of its columns is not known, only {VERSION}", described.version));
+    let Described { version, columns } = described;
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
+        return Err(format!(
+            "version {version} of its columns is not known, only {OLDEST_VERSION} to {VERSION}"
+        ));
     }
-    Ok(described.columns)
+    Ok(columns)
 }

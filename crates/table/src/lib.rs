@@ -30,28 +30,38 @@
 //!
 //! Nothing here knows windows, lineage or AWS, or asks a clock.
 
+mod batch;
+mod column;
 mod convert;
 mod decode;
+mod encode;
+mod file;
 mod footer;
 mod fragment;
 mod header;
+mod input;
+mod join;
+mod lanes;
 #[cfg(test)]
 mod laws;
 mod merge;
 mod notcsv;
 mod records;
 mod rejected;
-mod sheet;
+mod scan;
 mod slice;
+mod style;
+mod survey;
 #[cfg(test)]
 mod testing;
 pub mod types;
 mod value;
 
-pub use convert::{Column, ConvertError, Summary, convert};
+pub use convert::{Column, ConvertError, Output, Summary, convert};
 pub use footer::Footer;
 pub use fragment::COLUMNS_KEY;
-pub use merge::{Input, InputError, MergeError, Merged, merge};
+pub use input::{Input, InputError};
+pub use merge::{MergeError, Merged, merge};
 pub use parquet::file::reader::ChunkReader;
 pub use rejected::RejectedCode;
 pub use slice::FileSlice;

@@ -7,57 +7,33 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::reader::ChunkReader;
 
+use crate::batch::Span;
 use crate::convert::Column;
-use crate::fragment::{self, COLUMNS_KEY, FragmentColumn, describe};
-use crate::sheet::{self, BATCH_ROWS, BATCH_TEXT_BYTES, Builder, Sheet};
+use crate::encode::{Chunk, ChunkEncoder, Limits, Tools};
+use crate::file::{self, FileWriter, ROW_GROUP_ROWS};
+use crate::fragment::{FragmentColumn, describe};
+use crate::input::{Group, Input, InputError};
+use crate::join;
+use crate::lanes::{self, Lane, Next};
+use crate::style::Style;
 use crate::types::{ColumnTypes, Type, TypeSet};
 use crate::value::{self, Micros};
 
-/// No rendered value, save text, is longer.
-const RENDERED_BYTES: usize = 32;
+/// Row groups of at least this size, before compression, are copied as they are where their columns agree.
+const LARGE_GROUP_BYTES: u64 = 8 * 1024 * 1024;
+/// A row group that is written anew holds so much of texts and numbers, or so many rows and one more batch.
+const GROUP_BYTES: usize = 48 * 1024 * 1024;
+const GROUP_ROWS: usize = ROW_GROUP_ROWS - 8192;
 
 /// Stands in an output that would have no column: DuckDB, for one, refuses a file without columns, and with it every
 /// query over the folder that it lies in. The name is the one that an empty header field gets.
 const NO_COLUMNS: &str = "column_1";
-
-/// Why a Parquet file is no input of a merge.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// Reading failed, or it is no Parquet.
-    #[error("cannot read the Parquet file")]
-    Read(#[from] ParquetError),
-    /// It is not a fragment that this build can read.
-    #[error("not a fragment: {reason}")]
-    NotAFragment {
-        /// What is missing or unknown.
-        reason: String,
-    },
-    /// Rows are asked for that it does not have.
-    #[error("rows {} to {} are asked for, but there are {rows}", range.start, range.end)]
-    NoSuchRows {
-        /// The rows asked for.
-        range: Range<u64>,
-        /// How many there are.
-        rows: u64,
-    },
-    /// A column of a type that is never written here.
-    #[error("column `{column}` has type {found}, which no output has")]
-    UnknownType {
-        /// The column.
-        column: String,
-        /// Its type, as Arrow calls it.
-        found: String,
-    },
-}
 
 /// Why a merge failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,192 +62,6 @@ pub struct Merged {
     pub columns: Vec<Column>,
 }
 
-fn key_values(metadata: &ParquetMetaData) -> Vec<(String, String)> {
-    let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
-    pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect()
-}
-
-fn options() -> ArrowReaderOptions {
-    // Arrow's own schema is not written, and is not believed either.
-    ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_page_index_policy(PageIndexPolicy::Optional)
-}
-
-/// Rows to be merged: a fragment, or rows of a former output.
-///
-/// Only what is needed of the footer is kept; rows are read when they are merged.
-#[derive(Debug)]
-pub struct Input<R> {
-    reader: Arc<R>,
-    range: Range<u64>,
-    columns: Vec<FragmentColumn>,
-    metadata: Vec<(String, String)>,
-}
-
-impl<R: ChunkReader + 'static> Input<R> {
-    /// Opens a fragment.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be read or is none.
-    pub fn fragment(reader: impl Into<Arc<R>>) -> Result<Self, InputError> {
-        let reader = reader.into();
-        let builder = open(&reader)?;
-        let rows = rows_of(builder.metadata());
-        let metadata = key_values(builder.metadata());
-        let not_a_fragment = |reason: String| InputError::NotAFragment { reason };
-        let Some((_, described)) = metadata.iter().find(|(key, _)| key == COLUMNS_KEY) else {
-            return Err(not_a_fragment(format!("it has no `{COLUMNS_KEY}`")));
-        };
-        let columns = fragment::from_json(described).map_err(not_a_fragment)?;
-        let fields = builder.schema().fields();
-        let is_field = |index: usize, kind: Type| {
-            fields.get(index).is_some_and(|field| Type::of_arrow(field.data_type()) == Some(kind))
-        };
-        for column in &columns {
-            let text_is_there = column.text.is_none_or(|index| is_field(index, Type::Text));
-            if !is_field(column.index, column.kind) || !text_is_there || !column.fits.has(column.kind) {
-                return Err(not_a_fragment(format!("its column `{}` is not as described", column.name)));
-            }
-        }
-        Ok(Self { reader, range: 0..rows, columns, metadata })
-    }
-
-    /// Takes rows `range`, counted from 0, from a former output. They are read once here, since their values decide
-    /// which wider types may hold them.
-    ///
-    /// A column keeps its type or widens. One that is null in all these rows has no vote.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be read, does not have these rows, or has a column of a type that is never written here.
-    pub fn rows_of(reader: impl Into<Arc<R>>, range: Range<u64>) -> Result<Self, InputError> {
-        let reader = reader.into();
-        let builder = open(&reader)?;
-        let rows = rows_of(builder.metadata());
-        if range.start > range.end || range.end > rows {
-            return Err(InputError::NoSuchRows { range, rows });
-        }
-        let metadata = key_values(builder.metadata());
-        // Only an output with a stand-in column describes its columns: as none.
-        if metadata.iter().any(|(key, _)| key == COLUMNS_KEY) {
-            return Ok(Self { reader, range, columns: Vec::new(), metadata: Vec::new() });
-        }
-        let mut columns = Vec::new();
-        for (index, field) in builder.schema().fields().iter().enumerate() {
-            let name = field.name().clone();
-            let Some(kind) = Type::of_arrow(field.data_type()) else {
-                return Err(InputError::UnknownType { column: name, found: field.data_type().to_string() });
-            };
-            columns.push(FragmentColumn { name, index, kind, fits: TypeSet::ALL, text: None });
-        }
-        for batch in read(builder, &range, None)? {
-            let batch = batch.map_err(ParquetError::from)?;
-            for (column, array) in columns.iter_mut().zip(batch.columns()) {
-                column.fits = column.fits.and(carried_fit(column.kind, column.fits, array));
-            }
-        }
-        // The output's metadata grows with its inputs, each of which may be carried: a copy for each would be a square.
-        Ok(Self { reader, range, columns, metadata: Vec::new() })
-    }
-
-    /// How many rows it has.
-    pub fn rows(&self) -> u64 {
-        self.range.end - self.range.start
-    }
-
-    /// The value of a key of the fragment's metadata; rows of a former output have none.
-    pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
-    }
-}
-
-/// The types that hold these values of a column, which has been of this type before.
-fn carried_fit(kind: Type, so_far: TypeSet, array: &ArrayRef) -> TypeSet {
-    if array.null_count() == array.len() {
-        return TypeSet::ALL;
-    }
-    if kind != Type::Int64 || !so_far.has(Type::Float64) {
-        return TypeSet::of(&[kind]);
-    }
-    if array.as_primitive::<Int64Type>().iter().flatten().all(value::fits_float64) {
-        TypeSet::of(&[Type::Int64, Type::Float64])
-    } else {
-        TypeSet::of(&[Type::Int64])
-    }
-}
-
-/// Shares a reader between the times that it is opened.
-struct Shared<R>(Arc<R>);
-
-impl<R: ChunkReader> Length for Shared<R> {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-}
-
-impl<R: ChunkReader> ChunkReader for Shared<R> {
-    type T = R::T;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        self.0.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<bytes::Bytes, ParquetError> {
-        self.0.get_bytes(start, length)
-    }
-}
-
-type Opened<R> = ParquetRecordBatchReaderBuilder<Shared<R>>;
-
-fn open<R: ChunkReader + 'static>(reader: &Arc<R>) -> Result<Opened<R>, ParquetError> {
-    ParquetRecordBatchReaderBuilder::try_new_with_options(Shared(reader.clone()), options())
-}
-
-fn rows_of(metadata: &ParquetMetaData) -> u64 {
-    metadata.row_groups().iter().map(|group| unsigned(group.num_rows())).sum()
-}
-
-fn unsigned(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or_default()
-}
-
-/// Starts to read rows, of these columns or of all.
-fn read<R: ChunkReader + 'static>(
-    builder: Opened<R>,
-    range: &Range<u64>,
-    columns: Option<&[usize]>,
-) -> Result<ParquetRecordBatchReader, ParquetError> {
-    let too_many = |_| ParquetError::General("more rows than can be addressed".to_owned());
-    // Only the row groups that have such rows; and so many rows at once that their text stays within bounds.
-    let (mut groups, mut first, mut text_bytes_per_row) = (Vec::new(), 0, 1);
-    let mut skipped = 0;
-    for (index, group) in builder.metadata().row_groups().iter().enumerate() {
-        let rows = unsigned(group.num_rows());
-        if first + rows <= range.start {
-            skipped = first + rows;
-        } else if first < range.end {
-            groups.push(index);
-            let text =
-                group.columns().iter().filter_map(ColumnChunkMetaData::unencoded_byte_array_data_bytes);
-            text_bytes_per_row = text_bytes_per_row.max(text.map(unsigned).sum::<u64>() / rows.max(1));
-        }
-        first += rows;
-    }
-    let text_bytes = BATCH_TEXT_BYTES as u64;
-    let batch = usize::try_from(text_bytes / text_bytes_per_row).unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS);
-    let projection = match columns {
-        Some(columns) => ProjectionMask::leaves(builder.parquet_schema(), columns.iter().copied()),
-        None => ProjectionMask::all(),
-    };
-    builder
-        .with_projection(projection)
-        .with_row_groups(groups)
-        .with_offset(usize::try_from(range.start - skipped).map_err(too_many)?)
-        .with_limit(usize::try_from(range.end - range.start).map_err(too_many)?)
-        .with_batch_size(batch)
-        .build()
-}
-
 /// Merges inputs, in the order in which their rows shall stand.
 ///
 /// Columns are united by name, case aside: the first spelling wins, and they stand in the order of first appearance.
@@ -297,32 +87,182 @@ where
     W: Write + Send,
 {
     let columns = unite(inputs, types);
-    let fields = columns.iter().map(|column| (column.name.as_str(), column.kind));
-    let stand_in = columns.is_empty().then_some((NO_COLUMNS, Type::Text));
-    let mut sheet = Sheet::new(output, fields.chain(stand_in)).map_err(MergeError::Write)?;
+    let mut fields: Vec<(&str, Type)> =
+        columns.iter().map(|column| (column.name.as_str(), column.kind)).collect();
+    if fields.is_empty() {
+        fields.push((NO_COLUMNS, Type::Text));
+    }
+    let mut merge = Merge {
+        file: FileWriter::new(output, fields.iter().copied()).map_err(MergeError::Write)?,
+        lanes: MergeLane::all(&columns).map_err(MergeError::Write)?,
+        rows: 0,
+    };
     let places: HashMap<String, usize> =
         columns.iter().enumerate().map(|(index, column)| (column.name.to_lowercase(), index)).collect();
+    let mut pending = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
-        let route = Route::new(input, &columns, &places);
-        let failed = |error: ParquetError| MergeError::Input { input: index, source: error.into() };
-        let opened = open(&input.reader).map_err(failed)?;
-        let mut seen = 0;
-        if !route.read.is_empty() {
-            for batch in read(opened, &input.range, Some(&route.read)).map_err(failed)? {
-                let batch = batch.map_err(|error| failed(error.into()))?;
-                seen += batch.num_rows() as u64;
-                route.append(&batch, &mut sheet).map_err(MergeError::Write)?;
+        let route = Arc::new(Route::new(input, &columns, &places));
+        for group in input.groups() {
+            if group.is_whole && group.bytes >= LARGE_GROUP_BYTES && route.agrees(input, &columns) {
+                merge.encode(inputs, std::mem::take(&mut pending))?;
+                merge.copy(index, input, group, &route)?;
+            } else if !route.read.is_empty() {
+                pending.push(Part { input: index, group: group.clone(), route: route.clone() });
             }
         }
-        if seen != input.rows() {
-            let reason = format!("{} rows were announced, {seen} were there", input.rows());
-            return Err(MergeError::Input { input: index, source: InputError::NotAFragment { reason } });
-        }
     }
+    merge.encode(inputs, pending)?;
     // So that the stand-in is known for what it is.
     let described = if columns.is_empty() { Some(describe(&[]).map_err(MergeError::Write)?) } else { None };
-    let (rows, bytes) = sheet.finish(metadata.into_iter().chain(described)).map_err(MergeError::Write)?;
+    let rows = merge.rows;
+    let bytes = merge.file.finish(metadata.into_iter().chain(described)).map_err(MergeError::Write)?;
     Ok(Merged { rows, bytes, columns })
+}
+
+/// A merge under way.
+struct Merge<W: Write + Send> {
+    file: FileWriter<W>,
+    lanes: Vec<MergeLane>,
+    rows: u64,
+}
+
+/// Rows that are decoded and encoded again.
+struct Part {
+    input: usize,
+    group: Group,
+    route: Arc<Route>,
+}
+
+impl<W: Write + Send> Merge<W> {
+    /// Writes parts as row groups of their own.
+    fn encode<R: ChunkReader + 'static>(
+        &mut self,
+        inputs: &[Input<R>],
+        parts: Vec<Part>,
+    ) -> Result<(), MergeError> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let mut parts = parts.into_iter();
+        let mut reading = None;
+        let (mut group_rows, mut group_bytes) = (0, 0);
+        let rows = &mut self.rows;
+        let next = |next: &mut Rows| loop {
+            if group_rows > GROUP_ROWS || group_bytes >= GROUP_BYTES {
+                (group_rows, group_bytes) = (0, 0);
+                return Ok(Next::EndOfGroup);
+            }
+            let (Part { input, group, route }, reader) = match &mut reading {
+                Some(reading) => reading,
+                None => {
+                    let Some(part) = parts.next() else { return Ok(Next::End) };
+                    let reader = inputs[part.input].read(&part.group, Some(&part.route.read));
+                    let failed =
+                        |error: ParquetError| MergeError::Input { input: part.input, source: error.into() };
+                    let reader = reader.map_err(failed)?;
+                    reading.insert((part, reader))
+                }
+            };
+            let failed = |error: ParquetError| MergeError::Input { input: *input, source: error.into() };
+            let Some(batch) = reader.next().transpose().map_err(|error| failed(error.into()))? else {
+                if !group.rows.is_empty() {
+                    return Err(failed(ParquetError::EOF(format!("{} rows are missing", group.rows.len()))));
+                }
+                reading = None;
+                continue;
+            };
+            group.rows.start += batch.num_rows();
+            *rows += batch.num_rows() as u64;
+            group_rows += batch.num_rows();
+            group_bytes += route.bytes(&batch);
+            *next = Rows(Some((route.clone(), batch)));
+            return Ok(Next::Batch);
+        };
+        let file = &mut self.file;
+        let write =
+            |group: Vec<Vec<Chunk>>| file.write(group.into_iter().flatten()).map_err(MergeError::Write);
+        let lanes = std::mem::take(&mut self.lanes);
+        self.lanes = lanes::run(lanes, lanes::threads(), new_tools, next, write)?;
+        Ok(())
+    }
+
+    /// Copies a row group as it is; columns that the input lacks are null.
+    fn copy<R: ChunkReader + 'static>(
+        &mut self,
+        index: usize,
+        input: &Input<R>,
+        group: &Group,
+        route: &Route,
+    ) -> Result<(), MergeError> {
+        let failed = |error: ParquetError| MergeError::Input { input: index, source: error.into() };
+        let (reader, metadata) = input.indexed().map_err(failed)?;
+        let mut tools = new_tools()?;
+        let encoders = self.lanes.iter_mut().flat_map(|lane| &mut lane.encoders);
+        let chunks = encoders.zip(&route.sources).map(|(encoder, source)| match source {
+            Some(source) => join::chunk(&reader, &metadata, group.index, route.read[source.data], encoder),
+            None => {
+                encoder.append_nulls(group.rows.len(), &mut tools)?;
+                encoder.finish(&mut tools).map(|chunk| join::Pages::new(chunk))
+            }
+        });
+        self.file.copy(chunks).map_err(failed)?;
+        self.rows += group.rows.len() as u64;
+        Ok(())
+    }
+}
+
+fn new_tools() -> Result<Tools, MergeError> {
+    Tools::new().map_err(|error| MergeError::Write(error.into()))
+}
+
+/// Rows of one input on their way.
+#[derive(Default)]
+struct Rows(Option<(Arc<Route>, RecordBatch)>);
+
+/// Neighbouring columns of the merged object.
+struct MergeLane {
+    first: usize,
+    encoders: Vec<ChunkEncoder>,
+}
+
+impl MergeLane {
+    fn all(columns: &[Column]) -> Result<Vec<Self>, ParquetError> {
+        let limits = Limits::of_columns(columns.len());
+        let encoder = |Column { name, kind }: &Column| {
+            Ok(ChunkEncoder::new(*kind, file::descriptor(name, *kind)?, limits))
+        };
+        let lane = |range: Range<usize>| {
+            let first = range.start;
+            Ok(Self {
+                first,
+                encoders: columns[range].iter().map(encoder).collect::<Result<_, ParquetError>>()?,
+            })
+        };
+        lanes::part(columns.len()).map(lane).collect()
+    }
+}
+
+impl Lane for MergeLane {
+    type Batch = Rows;
+    type Yield = Vec<Chunk>;
+    type Error = MergeError;
+
+    fn take(&mut self, rows: &Rows, tools: &mut Tools) -> Result<(), MergeError> {
+        let Rows(Some((route, batch))) = rows else { return Ok(()) };
+        for (source, encoder) in route.sources[self.first..].iter().zip(&mut self.encoders) {
+            match source {
+                Some(source) => source.append(batch, encoder, tools),
+                None => encoder.append_nulls(batch.num_rows(), tools),
+            }
+            .map_err(MergeError::Write)?;
+        }
+        Ok(())
+    }
+
+    fn end_group(&mut self, tools: &mut Tools) -> Result<Vec<Chunk>, MergeError> {
+        let chunks = self.encoders.iter_mut().map(|encoder| encoder.finish(tools));
+        chunks.collect::<Result<_, _>>().map_err(MergeError::Write)
+    }
 }
 
 /// The columns of all inputs, with the types that hold them in all.
@@ -358,6 +298,7 @@ struct Route {
 /// Places are in the batches that are read.
 struct Source {
     kind: Type,
+    style: Style,
     data: usize,
     text: Option<usize>,
 }
@@ -372,137 +313,170 @@ impl Route {
         }
         // A column without a value is null in every type, and has texts only where it becomes text.
         let is_text = |place: usize| columns[place].kind == Type::Text;
-        let wanted = |place: usize, source: &FragmentColumn| {
-            let text = source.text.filter(|_| is_text(place));
-            (source.fits.votes() || is_text(place)).then_some((source.kind, source.index, text))
+        let wanted = |(place, source): (usize, Option<&'_ FragmentColumn>)| {
+            source.filter(|source| source.fits.votes() || is_text(place)).cloned().map(|mut source| {
+                source.text = source.text.filter(|_| is_text(place));
+                source
+            })
         };
-        let wanted: Vec<Option<(Type, usize, Option<usize>)>> =
-            sources.iter().enumerate().map(|(place, source)| wanted(place, (*source)?)).collect();
+        let wanted: Vec<Option<FragmentColumn>> = sources.into_iter().enumerate().map(wanted).collect();
         let mut read: Vec<usize> =
-            wanted.iter().flatten().flat_map(|(_, data, text)| [Some(*data), *text]).flatten().collect();
+            wanted.iter().flatten().flat_map(|source| [Some(source.index), source.text]).flatten().collect();
         // Rows are to be counted even where nothing of them is wanted.
         if read.is_empty() {
             read.extend(input.columns.first().map(|column| column.index));
         }
         read.sort_unstable();
         let place = |index: usize| read.partition_point(|other| *other < index);
-        let source = |(kind, data, text): (Type, usize, Option<usize>)| Source {
+        let source = |FragmentColumn { kind, style, index, text, .. }: FragmentColumn| Source {
             kind,
-            data: place(data),
+            style,
+            data: place(index),
             text: text.map(place),
         };
         let sources = wanted.into_iter().map(|wanted| wanted.map(source)).collect();
         Self { read, sources }
     }
 
-    /// Appends a batch. What ends up in which batch of the output depends on the rows before and in it, not on how
-    /// they are read.
-    fn append<W: Write + Send>(&self, batch: &RecordBatch, sheet: &mut Sheet<W>) -> Result<(), ParquetError> {
-        let mut scratch = String::new();
-        let mut from = 0;
-        while from < batch.num_rows() {
-            let mut count = (batch.num_rows() - from).min(BATCH_ROWS - sheet.pending());
-            let pending: usize = sheet.columns().iter().map(Builder::text_bytes).sum();
-            let is_text = sheet.columns().iter().map(|builder| matches!(builder, Builder::Text(_)));
-            let added: usize = is_text
-                .zip(&self.sources)
-                .filter_map(|(is_text, source)| source.as_ref().filter(|_| is_text))
-                .map(|source| source.text_bytes_at_most(batch, from, count))
-                .sum();
-            // Where the batch may become full of text, row by row, as only that finds the same row each time.
-            if pending + added >= BATCH_TEXT_BYTES {
-                count = 1;
-            }
-            for (source, builder) in self.sources.iter().zip(sheet.columns()) {
-                match source {
-                    Some(source) => source.append(batch, from, count, builder, &mut scratch)?,
-                    None => builder.append_nulls(count),
-                }
-            }
-            let pending: usize = sheet.columns().iter().map(Builder::text_bytes).sum();
-            sheet.end_rows(count, pending >= BATCH_TEXT_BYTES)?;
-            from += count;
-        }
-        Ok(())
+    /// Whether all columns have the same type there and in the merged object.
+    fn agrees<R>(&self, input: &Input<R>, columns: &[Column]) -> bool {
+        let agree = |(source, column): (&Option<Source>, &Column)| {
+            source.as_ref().is_none_or(|source| source.kind == column.kind)
+        };
+        !input.columns.is_empty() && self.sources.iter().zip(columns).all(agree)
+    }
+
+    /// About how large a batch's values are.
+    fn bytes(&self, batch: &RecordBatch) -> usize {
+        let size = |array: &ArrayRef| match array.as_any().downcast_ref::<StringArray>() {
+            Some(texts) => texts
+                .value_offsets()
+                .last()
+                .zip(texts.value_offsets().first())
+                .map_or(0, |(end, start)| usize::try_from(end - start).unwrap_or_default()),
+            None => 8 * array.len(),
+        };
+        batch.columns().iter().map(size).sum()
     }
 }
 
 impl Source {
-    fn text_bytes_at_most(&self, batch: &RecordBatch, from: usize, count: usize) -> usize {
-        let text_bytes = |index: usize| {
-            sheet::as_text(batch.column(index)).map_or(0, |column| {
-                let offsets = column.value_offsets();
-                usize::try_from(offsets[from + count] - offsets[from]).unwrap_or(usize::MAX / 2)
-            })
-        };
-        if self.kind == Type::Text {
-            return text_bytes(self.data);
-        }
-        count * RENDERED_BYTES + self.text.map_or(0, text_bytes)
-    }
-
     fn append(
         &self,
         batch: &RecordBatch,
-        from: usize,
-        count: usize,
-        builder: &mut Builder,
-        scratch: &mut String,
+        encoder: &mut ChunkEncoder,
+        tools: &mut Tools,
     ) -> Result<(), ParquetError> {
-        let data = batch.column(self.data).slice(from, count);
-        match (self.kind, builder) {
-            (Type::Boolean, Builder::Boolean(column)) => column.append_array(data.as_boolean()),
-            (Type::Int64, Builder::Int64(column)) => column.append_array(data.as_primitive()),
-            (Type::Float64, Builder::Float64(column)) => column.append_array(data.as_primitive()),
-            (Type::Int64, Builder::Float64(column)) => column.extend_from_iter_option(
-                data.as_primitive::<Int64Type>().iter().map(|v| v.map(value::as_float64)),
-            ),
-            (Type::Date, Builder::Date(column)) => column.append_array(data.as_primitive()),
-            (Type::TimestampUtc, Builder::Timestamp(column, true))
-            | (Type::TimestampLocal, Builder::Timestamp(column, false)) => {
-                // The rows' type says the same in another spelling of UTC, maybe.
-                column.extend_from_iter_option(data.as_primitive::<TimestampMicrosecondType>().iter());
+        let data = batch.column(self.data);
+        match (self.kind, encoder.kind()) {
+            (Type::Boolean, Type::Boolean) => {
+                let (values, valid) = booleans(data.as_boolean());
+                encoder.append_bool(&values, &valid, tools)
             }
-            (Type::Text, Builder::Text(column)) => {
-                for text in data.as_string::<i32>() {
-                    column.append_option(text.map(str::as_bytes));
-                }
+            (Type::Int64, Type::Int64) => {
+                let (values, valid) = numbers::<Int64Type>(data.as_primitive());
+                encoder.append_i64(&values, &valid, tools)
             }
-            (_, Builder::Text(column)) => {
-                let texts = self.text.and_then(|index| sheet::as_text(batch.column(index)));
-                for row in 0..count {
-                    match texts.filter(|texts| texts.is_valid(from + row)) {
-                        Some(texts) => column.append_value(texts.value(from + row).as_bytes()),
-                        None if data.is_null(row) => column.append_null(),
-                        None => {
-                            sheet::append_rendered(column, scratch, |out| {
-                                write_value(out, self.kind, &data, row)
-                            });
-                        }
-                    }
-                }
+            (Type::Int64, Type::Float64) => {
+                let (values, valid) = numbers::<Int64Type>(data.as_primitive());
+                let values: Vec<f64> = values.into_iter().map(value::as_float64).collect();
+                encoder.append_f64(&values, &valid, tools)
+            }
+            (Type::Float64, Type::Float64) => {
+                let (values, valid) = numbers::<Float64Type>(data.as_primitive());
+                encoder.append_f64(&values, &valid, tools)
+            }
+            (Type::Date, Type::Date) => {
+                let (values, valid) = numbers::<Date32Type>(data.as_primitive());
+                encoder.append_i32(&values, &valid, tools)
+            }
+            (Type::TimestampUtc, Type::TimestampUtc) | (Type::TimestampLocal, Type::TimestampLocal) => {
+                let (values, valid) = numbers::<TimestampMicrosecondType>(data.as_primitive());
+                encoder.append_i64(&values, &valid, tools)
+            }
+            (Type::Text, Type::Text) => {
+                let texts = data.as_string::<i32>();
+                let span = |row: usize| texts.is_valid(row).then(|| span(texts, row));
+                encoder.append_texts(texts.value_data(), (0..texts.len()).map(span), tools)
+            }
+            (_, Type::Text) => {
+                let (buffer, spans) = self.render(batch, data)?;
+                encoder.append_texts(buffer.as_bytes(), spans.into_iter(), tools)
             }
             // The types were chosen so that this does not happen.
-            (kind, _) => {
-                return Err(ParquetError::General(format!(
-                    "a column of type {kind:?} in one that does not hold it"
-                )));
+            (kind, other) => {
+                Err(ParquetError::General(format!("a column of type {kind:?} in one of type {other:?}")))
             }
         }
-        Ok(())
+    }
+
+    /// What stood in the CSV: the text that was kept, or else the value in its style.
+    fn render(
+        &self,
+        batch: &RecordBatch,
+        data: &ArrayRef,
+    ) -> Result<(String, Vec<Option<Span>>), ParquetError> {
+        let texts = self.text.map(|index| batch.column(index).as_string::<i32>());
+        let mut buffer = String::new();
+        let mut spans = Vec::with_capacity(data.len());
+        for row in 0..data.len() {
+            let start = buffer.len();
+            match texts.filter(|texts| texts.is_valid(row)) {
+                Some(texts) => buffer.push_str(texts.value(row)),
+                None if data.is_null(row) => {
+                    spans.push(None);
+                    continue;
+                }
+                None => write_value(&mut buffer, self.kind, &self.style, data, row)
+                    .map_err(|error| ParquetError::External(Box::new(error)))?,
+            }
+            spans.push(Some(Span { start: narrow(start), end: narrow(buffer.len()) }));
+        }
+        Ok((buffer, spans))
+    }
+}
+
+/// A batch's texts are far smaller than 4 GiB.
+fn narrow(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn span(texts: &StringArray, row: usize) -> Span {
+    let place = |row: usize| texts.value_offsets()[row].cast_unsigned();
+    Span { start: place(row), end: place(row + 1) }
+}
+
+/// The values that are not null, and which rows have one unless all do.
+fn numbers<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> (Vec<T::Native>, Vec<bool>) {
+    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => (array.values().to_vec(), Vec::new()),
+        Some(nulls) => (array.iter().flatten().collect(), nulls.iter().collect()),
+    }
+}
+
+fn booleans(array: &BooleanArray) -> (Vec<bool>, Vec<bool>) {
+    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => (array.values().iter().collect(), Vec::new()),
+        Some(nulls) => (array.iter().flatten().collect(), nulls.iter().collect()),
     }
 }
 
 /// Renders a value that is not null.
-fn write_value(out: &mut String, kind: Type, data: &dyn Array, row: usize) -> std::fmt::Result {
+fn write_value(
+    out: &mut String,
+    kind: Type,
+    style: &Style,
+    data: &dyn Array,
+    row: usize,
+) -> std::fmt::Result {
     match kind {
-        Type::Boolean => value::write_boolean(out, data.as_boolean().value(row)),
+        Type::Boolean => style.write_boolean(out, data.as_boolean().value(row)),
         Type::Int64 => value::write_int64(out, data.as_primitive::<Int64Type>().value(row)),
-        Type::Float64 => value::write_float64(out, data.as_primitive::<Float64Type>().value(row)),
+        Type::Float64 => style.write_float64(out, data.as_primitive::<Float64Type>().value(row)),
         Type::Date => value::write_date(out, data.as_primitive::<Date32Type>().value(row)),
         Type::TimestampUtc | Type::TimestampLocal => {
             let micros = data.as_primitive::<TimestampMicrosecondType>().value(row);
-            value::write_timestamp(out, Micros { micros, utc: kind == Type::TimestampUtc })
+            style.write_timestamp(out, Micros { micros, utc: kind == Type::TimestampUtc })
         }
         Type::Text => {
             out.push_str(data.as_string::<i32>().value(row));
@@ -513,7 +487,10 @@ fn write_value(out: &mut String, kind: Type, data: &dyn Array, row: usize) -> st
 
 #[cfg(test)]
 mod tests {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
     use super::*;
+    use crate::COLUMNS_KEY;
     use crate::testing::{ReadColumn, converted, fragment, merged, pins, read, table_of};
 
     fn column(name: &str, kind: Type, cells: &[&str]) -> ReadColumn {
@@ -666,7 +643,7 @@ mod tests {
             .unwrap();
         let input = Input::fragment(bytes::Bytes::from(fragment)).unwrap();
         assert_eq!(input.metadata("windrow.source"), Some("x"));
-        assert!(input.metadata(COLUMNS_KEY).unwrap().starts_with(r#"{"version":1,"#));
+        assert!(input.metadata(COLUMNS_KEY).unwrap().starts_with(r#"{"version":2,"#));
         let output = merged(&[input], "").0;
         assert_eq!(crate::Footer::read(&output).unwrap().metadata("key"), Some("value"));
         assert!(matches!(Input::fragment(output), Err(InputError::NotAFragment { .. })));

@@ -11,11 +11,15 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
+use crate::batch::{Batch, Row, Unreadable};
+use crate::scan::Scan;
+
 /// A record longer than this is not read. It bounds memory.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// Of a record that is too long, this much is handed out as raw text.
 const MAX_RAW_BYTES: usize = 64 * 1024;
-const FIRST_BUFFER_BYTES: usize = 256 * 1024;
+/// Text read at once, and the most of a [`Batch`]. What is made of it fits into a processor's cache.
+pub(crate) const BATCH_BYTES: usize = 512 * 1024;
 /// How often, in one file, an open quote may make the reader look ahead and come back. After that, quotes may not
 /// span lines any more, so that no file takes time in the square of its length.
 const MAX_RETURNS: u32 = 64;
@@ -45,6 +49,7 @@ pub(crate) enum Found {
 /// Reads records; see the module.
 pub(crate) struct Records<R> {
     input: R,
+    batch_bytes: usize,
     delimiter: u8,
     buffer: Vec<u8>,
     /// The part of the buffer that is filled and not yet given out.
@@ -93,6 +98,7 @@ impl<R: Read> Records<R> {
     pub(crate) fn new(input: R) -> Self {
         Self {
             input,
+            batch_bytes: BATCH_BYTES,
             delimiter: b',',
             buffer: Vec::new(),
             start: 0,
@@ -156,11 +162,6 @@ impl<R: Read> Records<R> {
     /// Where the last record stands.
     pub(crate) fn place(&self) -> Place {
         self.place
-    }
-
-    /// The last record as it stood, without its line end.
-    pub(crate) fn raw(&self) -> &[u8] {
-        &self.buffer[self.raw.clone()]
     }
 
     /// How many fields the last record has.
@@ -251,7 +252,8 @@ impl<R: Read> Records<R> {
         self.at.line += lines;
     }
 
-    /// Reads more. What has been given out is overwritten; the buffer grows where it is full, or to hold `wanted`.
+    /// Reads more, until the buffer is full: how much is read at once must not decide what is found. What has been given
+    /// out is overwritten; the buffer grows where it is full, or to hold `wanted`.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -259,19 +261,147 @@ impl<R: Read> Records<R> {
             self.start = 0;
             self.raw = 0..0;
         }
-        let size = self.buffer.len().max(wanted.min(2 * MAX_RECORD_BYTES)).max(FIRST_BUFFER_BYTES);
+        let size = self.buffer.len().max(wanted.min(2 * MAX_RECORD_BYTES)).max(self.batch_bytes);
         if self.end == self.buffer.len() || size > self.buffer.len() {
-            self.buffer.resize(size.max(self.end + FIRST_BUFFER_BYTES), 0);
+            self.buffer.resize(size.max(self.end + self.batch_bytes), 0);
         }
-        loop {
+        while self.end < self.buffer.len() && !self.ended {
             match self.input.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            return Ok(());
         }
+        Ok(())
+    }
+
+    /// Reads the next records, those of `columns` fields as rows, into `batch`. `false` where there are no more.
+    pub(crate) fn batch(&mut self, columns: usize, batch: &mut Batch) -> io::Result<bool> {
+        self.peek(self.batch_bytes)?;
+        if self.start == self.end && self.ended {
+            batch.clear(columns, self.at);
+            return Ok(false);
+        }
+        batch.clear(columns, self.at);
+        if self.returns < MAX_RETURNS {
+            let bytes = self.scan(batch);
+            if bytes > 0 {
+                self.hand_out(bytes, batch);
+                return Ok(true);
+            }
+        }
+        self.copy(batch)
+    }
+
+    /// Finds as many records as can be found without looking for more text. Gives back how much text they take.
+    fn scan(&mut self, batch: &mut Batch) -> usize {
+        let (delimiter, ended) = (self.delimiter, self.ended);
+        let text = &self.buffer[self.start..self.end];
+        let mut ends = Scan::new(text, delimiter);
+        let mut at = 0;
+        let mut lines = 0;
+        self.record.unquoted.clear();
+        'records: while at < self.batch_bytes {
+            match text.get(at) {
+                None => break,
+                Some(b'\r') if at + 1 == text.len() && !ended => break,
+                Some(b'\r' | b'\n') => {
+                    at += line_end(&text[at..]);
+                    lines += 1;
+                    continue;
+                }
+                Some(_) => {}
+            }
+            let start = at;
+            let mut fields = 0;
+            self.record.inner_lines = 0;
+            let stop = loop {
+                let found = if text.get(at) == Some(&b'"') {
+                    self.record.quoted(text, at, delimiter, ended).ok()
+                } else {
+                    let stop = ends.next(at).or(ended.then_some(text.len()));
+                    stop.map(|stop| (Span { start: at, end: stop, in_unquoted: false }, stop))
+                };
+                // Whether a line feed follows a carriage return is to be seen first.
+                let is_open =
+                    |stop: usize| text.get(stop) == Some(&b'\r') && stop + 1 == text.len() && !ended;
+                let Some((span, stop)) = found.filter(|(_, stop)| !is_open(*stop)) else {
+                    batch.forget(fields);
+                    at = start;
+                    break 'records;
+                };
+                batch.push(fields, span.start, span.end, span.in_unquoted);
+                fields += 1;
+                if text.get(stop) != Some(&delimiter) {
+                    break stop;
+                }
+                at = stop + 1;
+            };
+            batch.end_row(fields, Row::new(start, stop, lines));
+            let length = line_end(&text[stop..]);
+            lines += self.record.inner_lines + u64::from(length > 0);
+            at = stop + length;
+        }
+        self.at.line += lines;
+        self.at.byte_offset += at as u64;
+        at
+    }
+
+    /// Hands over text that was scanned. Mostly that is all there is but for the start of a record: then the buffer
+    /// itself changes hands.
+    fn hand_out(&mut self, bytes: usize, batch: &mut Batch) {
+        let (scanned, end) = (self.start + bytes, self.end);
+        if end - scanned < bytes {
+            let mut next = std::mem::take(&mut batch.text);
+            let kept = end - scanned;
+            // Of one size, whatever it was used for before: what a batch is must follow from the text alone.
+            next.resize(self.batch_bytes.max(kept), 0);
+            next[..kept].copy_from_slice(&self.buffer[scanned..end]);
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..end, 0);
+            }
+            self.buffer.truncate(bytes);
+            batch.text = std::mem::replace(&mut self.buffer, next);
+            (self.start, self.end) = (0, kept);
+        } else {
+            batch.text.clear();
+            batch.text.extend_from_slice(&self.buffer[self.start..scanned]);
+            self.start = scanned;
+        }
+        self.raw = 0..0;
+        batch.seal(&self.record.unquoted);
+    }
+
+    /// Reads records one by one: what [`Records::scan`] leaves, because it is long or has a quote that is not closed.
+    fn copy(&mut self, batch: &mut Batch) -> io::Result<bool> {
+        batch.text.clear();
+        let mut unquoted = Vec::new();
+        loop {
+            let found = self.read()?;
+            if found == Found::End {
+                break;
+            }
+            let start = batch.text.len();
+            batch.text.extend_from_slice(&self.buffer[self.raw.clone()]);
+            let row = Row::at(start, batch.text.len(), self.place, batch.place);
+            if found == Found::Record {
+                let fields = self.record.fields.len();
+                for (index, span) in self.record.fields.iter().enumerate() {
+                    let base = if span.in_unquoted { unquoted.len() } else { start };
+                    batch.push(index, base + span.start, base + span.end, span.in_unquoted);
+                }
+                unquoted.extend_from_slice(&self.record.unquoted);
+                batch.end_row(fields, row);
+            } else {
+                batch.unreadable.push(Unreadable { before: batch.rows.len(), row, found, fields: 0 });
+            }
+            if self.returns < MAX_RETURNS || batch.text.len() + unquoted.len() >= self.batch_bytes {
+                break;
+            }
+        }
+        batch.seal(&unquoted);
+        Ok(true)
     }
 }
 
@@ -456,24 +586,38 @@ mod tests {
 
     type Row = (Found, Place, String, Vec<String>);
 
+    /// All records, read so many bytes at once, in batches of about that size. Rows have one number of fields, so
+    /// that the text is read for each number of them.
     fn rows(text: &[u8], at_once: usize) -> Vec<Row> {
-        let mut records = Records::new(Drops(text, at_once));
-        let mut rows = Vec::new();
-        loop {
-            let found = records.read().unwrap();
-            if found == Found::End {
-                return rows;
+        const MOST_FIELDS: usize = 8;
+        let mut all = Vec::new();
+        for columns in 1..=MOST_FIELDS {
+            let mut records = Records::new(Drops(text, at_once));
+            records.batch_bytes = at_once.min(BATCH_BYTES);
+            let mut batch = Batch::default();
+            let string = |text: &[u8]| String::from_utf8(text.to_vec()).unwrap();
+            while records.batch(columns, &mut batch).unwrap() {
+                for (index, row) in batch.rows.iter().enumerate() {
+                    let fields = (0..columns).map(|column| string(batch.field(index, column))).collect();
+                    all.push((Found::Record, batch.place_of(*row), string(batch.raw(*row)), fields));
+                }
+                for Unreadable { row, found, fields, .. } in &batch.unreadable {
+                    assert!(*fields <= MOST_FIELDS);
+                    let is_row = *found == Found::Record;
+                    assert!(!is_row || *fields != columns);
+                    if !is_row && columns == 1 {
+                        all.push((*found, batch.place_of(*row), string(batch.raw(*row)), Vec::new()));
+                    }
+                }
             }
-            let fields = if found == Found::Record { 0..records.len() } else { 0..0 };
-            let fields =
-                fields.map(|index| String::from_utf8(records.field(index).to_vec()).unwrap()).collect();
-            rows.push((found, records.place(), String::from_utf8(records.raw().to_vec()).unwrap(), fields));
         }
+        all.sort_by_key(|row| row.1.byte_offset);
+        all
     }
 
     fn fields(text: &str) -> Vec<Vec<String>> {
         let all = rows(text.as_bytes(), usize::MAX);
-        for at_once in [1, 2, 3] {
+        for at_once in [1, 2, 3, 5, 8] {
             assert_eq!(rows(text.as_bytes(), at_once), all, "{text:?}");
         }
         all.into_iter().map(|(_, _, _, fields)| fields).collect()
@@ -545,10 +689,13 @@ mod tests {
     fn no_text_takes_time_in_the_square_of_its_length() {
         let text = "x\",\"\n".repeat(1_000_000);
         let mut records = Records::new(text.as_bytes());
+        let mut batch = Batch::default();
         let mut lines = 0;
-        while records.read().unwrap() != Found::End {
-            lines += 1;
-            assert_eq!(records.place(), Place { line: lines, byte_offset: (lines - 1) * 5 });
+        while records.batch(1, &mut batch).unwrap() {
+            for Unreadable { row, .. } in &batch.unreadable {
+                lines += 1;
+                assert_eq!(batch.place_of(*row), Place { line: lines, byte_offset: (lines - 1) * 5 });
+            }
         }
         assert_eq!(lines, 1_000_000);
     }
@@ -592,7 +739,7 @@ mod tests {
 
         /// Where no quote is left open, and none that spans lines is followed by more of its field.
         #[test]
-        fn reads_as_the_csv_crate_does(text in "[ab,\"\n\r]{0,40}", at_once in 1..9_usize) {
+        fn reads_as_the_csv_crate_does(text in "[ab,\"\n\r]{0,8}([ab\"\n\r]{0,8},?){0,5}", at_once in 1..20_usize) {
             let ours = rows(text.as_bytes(), at_once);
             if ours.iter().any(|row| row.0 != Found::Record) {
                 return Ok(());
@@ -609,7 +756,7 @@ mod tests {
 
         /// Nothing but line ends lies between records, and they are where they say.
         #[test]
-        fn raw_texts_make_up_the_text(text in "[aé,\"\n\r]{0,60}", at_once in 1..9_usize) {
+        fn raw_texts_make_up_the_text(text in "[aé\"\n\r]{0,8}([aé\"\n\r]{0,12},?){0,6}", at_once in 1..20_usize) {
             let mut rest = 0;
             for (_, place, raw, _) in rows(text.as_bytes(), at_once) {
                 let start = usize::try_from(place.byte_offset).unwrap();

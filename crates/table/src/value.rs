@@ -119,7 +119,7 @@ const PLAIN_BELOW: u64 = 10_000_000_000_000_000;
 /// Decimal exponents of the first digit for which it is rendered without one.
 const PLAIN: std::ops::Range<i32> = -5..16;
 /// Powers of ten that a double holds exactly.
-const EXACT_POWERS: [f64; 23] = [
+pub(crate) const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
@@ -316,7 +316,7 @@ impl fmt::Write for Short {
     }
 }
 
-const MICROS_A_SECOND: i64 = 1_000_000;
+pub(crate) const MICROS_A_SECOND: i64 = 1_000_000;
 const MICROS_A_DAY: i64 = 86_400 * MICROS_A_SECOND;
 /// 0001-01-01 and 10000-01-01, in days since 1970.
 const DAYS: std::ops::Range<i64> = -719_162..2_932_897;
@@ -372,28 +372,32 @@ pub(crate) fn timestamp(text: &[u8]) -> Option<Parsed<Micros>> {
     if offset.is_empty() {
         return Some(Parsed { value: Micros { micros: local, utc: false }, canonical });
     }
-    let minutes = if offset == b"Z" {
-        0
-    } else {
-        canonical = false;
-        let (hours, minutes) = match offset.len() {
-            3 => (two(offset, 1)?, 0),
-            5 => (two(offset, 1)?, two(offset, 3)?),
-            6 if offset[3] == b':' => (two(offset, 1)?, two(offset, 4)?),
-            _ => return None,
-        };
-        if hours > 23 || minutes > 59 {
-            return None;
-        }
-        match offset[0] {
-            b'+' => hours * 60 + minutes,
-            b'-' => -(hours * 60 + minutes),
-            _ => return None,
-        }
-    };
+    canonical &= offset == b"Z";
+    let minutes = offset_minutes(offset)?;
     let micros = local - minutes * 60 * MICROS_A_SECOND;
     DAYS.contains(&micros.div_euclid(MICROS_A_DAY))
         .then_some(Parsed { value: Micros { micros, utc: true }, canonical })
+}
+
+/// Minutes east of UTC: `Z`, `±hh`, `±hhmm`, `±hh:mm`; nothing at all counts as none.
+pub(crate) fn offset_minutes(offset: &[u8]) -> Option<i64> {
+    if matches!(offset, b"" | b"Z") {
+        return Some(0);
+    }
+    let (hours, minutes) = match offset.len() {
+        3 => (two(offset, 1)?, 0),
+        5 => (two(offset, 1)?, two(offset, 3)?),
+        6 if offset[3] == b':' => (two(offset, 1)?, two(offset, 4)?),
+        _ => return None,
+    };
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    match offset[0] {
+        b'+' => Some(hours * 60 + minutes),
+        b'-' => Some(-(hours * 60 + minutes)),
+        _ => None,
+    }
 }
 
 /// The two digits at that place.
@@ -462,13 +466,11 @@ pub(crate) fn write_date(out: &mut impl fmt::Write, days: i32) -> fmt::Result {
 
 /// Writes `YYYY-MM-DDTHH:MM:SS`, a fraction where there is one, and `Z` for an instant.
 pub(crate) fn write_timestamp(out: &mut impl fmt::Write, value: Micros) -> fmt::Result {
-    let (year, month, day) = civil_from_days(value.micros.div_euclid(MICROS_A_DAY));
-    let of_day = value.micros.rem_euclid(MICROS_A_DAY);
-    let (seconds, mut fraction) = (of_day / MICROS_A_SECOND, of_day % MICROS_A_SECOND);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-    if fraction > 0 {
-        let mut width = 6;
+    let Clock { day, hour, minute, second, micros } = Clock::of(value.micros);
+    write_date(out, day)?;
+    write!(out, "T{hour:02}:{minute:02}:{second:02}")?;
+    if micros > 0 {
+        let (mut fraction, mut width) = (micros, 6);
         while fraction % 10 == 0 {
             fraction /= 10;
             width -= 1;
@@ -476,6 +478,32 @@ pub(crate) fn write_timestamp(out: &mut impl fmt::Write, value: Micros) -> fmt::
         write!(out, ".{fraction:0width$}")?;
     }
     if value.utc { out.write_str("Z") } else { Ok(()) }
+}
+
+/// What calendar and clock show.
+pub(crate) struct Clock {
+    /// Days since 1970.
+    pub(crate) day: i32,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
+    pub(crate) micros: i64,
+}
+
+impl Clock {
+    /// After so many microseconds since 1970.
+    pub(crate) fn of(micros: i64) -> Self {
+        let of_day = micros.rem_euclid(MICROS_A_DAY);
+        let seconds = of_day / MICROS_A_SECOND;
+        Self {
+            // Microseconds of 64 bits are fewer days than that.
+            day: i32::try_from(micros.div_euclid(MICROS_A_DAY)).unwrap_or_default(),
+            hour: seconds / 3600,
+            minute: seconds / 60 % 60,
+            second: seconds % 60,
+            micros: of_day % MICROS_A_SECOND,
+        }
+    }
 }
 
 #[cfg(test)]

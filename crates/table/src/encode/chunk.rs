@@ -1,0 +1,587 @@
+//! One column of one row group: pages, a dictionary, statistics and indexes.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use parquet::basic::{BoundaryOrder, Compression, Encoding, Type as Physical, ZstdLevel};
+use parquet::column::page::{CompressedPage, Page as ParquetPage, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::bits;
+use super::dictionary::Dictionary;
+use super::statistics::{self, Bounds};
+use super::values::{Booleans, Form, Numbers, Page, TRIAL_VALUES, Texts};
+use crate::batch::Span;
+use crate::types::Type;
+
+/// Level 1: measured, it is where time and size balance best for tables of this kind.
+const ZSTD_LEVEL: i32 = 1;
+/// All columns' pages and dictionaries that are not complete may take this much together, each.
+const BUDGET_BYTES: usize = 16 * 1024 * 1024;
+/// No header of a page is longer.
+const HEADER_BYTES: usize = 64;
+const MAX_PAGE_ROWS: usize = 20_000;
+const MAX_PAGE_BYTES: usize = 256 * 1024;
+const MAX_DICTIONARY_BYTES: usize = 1024 * 1024;
+
+/// How much of a column may be in memory before it is encoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    page_bytes: usize,
+    page_rows: usize,
+    dictionary_bytes: usize,
+}
+
+impl Limits {
+    /// The limits of each of so many columns.
+    pub(crate) fn of_columns(columns: usize) -> Self {
+        let share = BUDGET_BYTES / columns.max(1);
+        let page_bytes = share.clamp(1024, MAX_PAGE_BYTES);
+        Self {
+            page_bytes,
+            page_rows: (page_bytes / 8).min(MAX_PAGE_ROWS),
+            dictionary_bytes: share.clamp(1024, MAX_DICTIONARY_BYTES),
+        }
+    }
+}
+
+/// What encoding needs and one thread has.
+pub(crate) struct Tools {
+    compressor: Compressor<'static>,
+    page: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl Tools {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { compressor: Compressor::new(ZSTD_LEVEL)?, page: Vec::new(), compressed: Vec::new() })
+    }
+
+    /// Compresses what was written to `page`. Gives it back with its header, and how large both were before.
+    fn compress(&mut self, describe: impl FnOnce(Bytes) -> ParquetPage) -> Result<(Bytes, usize)> {
+        let size = self.page.len();
+        self.compressed.clear();
+        self.compressed.reserve(zstd::zstd_safe::compress_bound(size));
+        self.compressor.compress_to_buffer(&self.page, &mut self.compressed)?;
+        self.page.clear();
+        let page = CompressedPage::new(describe(Bytes::copy_from_slice(&self.compressed)), size);
+        let mut written = TrackedWrite::new(Vec::with_capacity(self.compressed.len() + HEADER_BYTES));
+        SerializedPageWriter::new(&mut written).write_page(page)?;
+        let written = written.into_inner()?;
+        let header = written.len() - self.compressed.len();
+        Ok((written.into(), header + size))
+    }
+}
+
+/// Values of a column that is being encoded.
+enum Values {
+    Boolean(Booleans),
+    Int64(Numbers<i64>),
+    Float64(Numbers<f64>),
+    Date(Numbers<i32>),
+    Text(Texts),
+}
+
+/// A page that is written.
+struct Written {
+    page: Bytes,
+    rows: usize,
+    nulls: usize,
+    bounds: Bounds,
+    uncompressed: usize,
+    text_bytes: u64,
+    nans: u64,
+}
+
+/// A column, chunk after chunk.
+pub(crate) struct ChunkEncoder {
+    kind: Type,
+    descriptor: ColumnDescPtr,
+    limits: Limits,
+    values: Values,
+    dictionary: Dictionary,
+    /// The form of the present page, and of those before it in this chunk.
+    form: Form,
+    /// The form in which chunks begin: what was found not to be worth its while is not tried again.
+    first_form: Form,
+    /// Rows of the present page, and which are not null: empty as long as none is.
+    page_rows: usize,
+    valid: Vec<bool>,
+    page_nulls: usize,
+    page_nans: u64,
+    pages: Vec<Written>,
+    has_indices: bool,
+    /// Values of the chunk that are not null.
+    count: u64,
+    rows: u64,
+}
+
+impl ChunkEncoder {
+    pub(crate) fn new(kind: Type, descriptor: ColumnDescPtr, limits: Limits) -> Self {
+        let (values, first_form) = match kind {
+            Type::Boolean => (Values::Boolean(Booleans { values: Vec::new() }), Form::Plain),
+            Type::Int64 | Type::TimestampUtc | Type::TimestampLocal => {
+                (Values::Int64(Numbers::new()), Form::Indices)
+            }
+            Type::Float64 => (Values::Float64(Numbers::new()), Form::Indices),
+            Type::Date => (Values::Date(Numbers::new()), Form::Indices),
+            Type::Text => (Values::Text(Texts::new()), Form::Indices),
+        };
+        Self {
+            kind,
+            descriptor,
+            limits,
+            values,
+            dictionary: Dictionary::new(),
+            form: first_form,
+            first_form,
+            page_rows: 0,
+            valid: Vec::new(),
+            page_nulls: 0,
+            page_nans: 0,
+            pages: Vec::new(),
+            has_indices: false,
+            count: 0,
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Type {
+        self.kind
+    }
+
+    pub(crate) fn descriptor(&self) -> &ColumnDescPtr {
+        &self.descriptor
+    }
+
+    /// Appends rows without a value.
+    pub(crate) fn append_nulls(&mut self, mut rows: usize, tools: &mut Tools) -> Result<()> {
+        while rows > 0 {
+            let count = rows.min(self.limits.page_rows - self.page_rows);
+            if self.valid.is_empty() {
+                self.valid.resize(self.page_rows, true);
+            }
+            self.page_rows += count;
+            self.page_nulls += count;
+            self.valid.resize(self.page_rows, false);
+            self.end_page_if_full(tools)?;
+            rows -= count;
+        }
+        Ok(())
+    }
+
+    /// Appends whole numbers, or microseconds: the values, and which rows have one unless all do.
+    pub(crate) fn append_i64(&mut self, values: &[i64], valid: &[bool], tools: &mut Tools) -> Result<()> {
+        self.append(values, valid, tools, |this, values| {
+            if let Values::Int64(page) = &mut this.values {
+                page.append(values, (this.form == Form::Indices).then_some(&mut this.dictionary));
+            }
+        })
+    }
+
+    /// Appends days.
+    pub(crate) fn append_i32(&mut self, values: &[i32], valid: &[bool], tools: &mut Tools) -> Result<()> {
+        self.append(values, valid, tools, |this, values| {
+            if let Values::Date(page) = &mut this.values {
+                page.append(values, (this.form == Form::Indices).then_some(&mut this.dictionary));
+            }
+        })
+    }
+
+    /// Appends doubles.
+    pub(crate) fn append_f64(&mut self, values: &[f64], valid: &[bool], tools: &mut Tools) -> Result<()> {
+        self.append(values, valid, tools, |this, values| {
+            this.page_nans += values.iter().map(|value| u64::from(value.is_nan())).sum::<u64>();
+            if let Values::Float64(page) = &mut this.values {
+                page.append(values, (this.form == Form::Indices).then_some(&mut this.dictionary));
+            }
+        })
+    }
+
+    /// Appends booleans.
+    pub(crate) fn append_bool(&mut self, values: &[bool], valid: &[bool], tools: &mut Tools) -> Result<()> {
+        self.append(values, valid, tools, |this, values| {
+            if let Values::Boolean(page) = &mut this.values {
+                page.values.extend_from_slice(values);
+            }
+        })
+    }
+
+    /// Appends values that are not null, with the rows where they belong, page by page.
+    fn append<T>(
+        &mut self,
+        mut values: &[T],
+        mut valid: &[bool],
+        tools: &mut Tools,
+        take: impl Fn(&mut Self, &[T]),
+    ) -> Result<()> {
+        loop {
+            let room = self.limits.page_rows - self.page_rows;
+            let (rows, count) = if valid.is_empty() {
+                (room.min(values.len()), room.min(values.len()))
+            } else {
+                let rows = room.min(valid.len());
+                (rows, valid[..rows].iter().filter(|valid| **valid).count())
+            };
+            if rows == 0 {
+                return Ok(());
+            }
+            if !self.valid.is_empty() || count < rows {
+                self.valid.resize(self.page_rows, true);
+                match valid.get(..rows) {
+                    Some(valid) => self.valid.extend_from_slice(valid),
+                    None => self.valid.resize(self.page_rows + rows, true),
+                }
+            }
+            self.page_rows += rows;
+            self.page_nulls += rows - count;
+            take(self, &values[..count]);
+            self.count += count as u64;
+            values = &values[count..];
+            valid = valid.get(rows..).unwrap_or_default();
+            self.end_page_if_full(tools)?;
+            // A batch that ended with its page must not look like one without nulls.
+            if values.is_empty() && valid.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Appends texts: places in a buffer, or null.
+    #[inline]
+    pub(crate) fn append_texts(
+        &mut self,
+        buffer: &[u8],
+        texts: impl Iterator<Item = Option<Span>>,
+        tools: &mut Tools,
+    ) -> Result<()> {
+        for text in texts {
+            self.page_rows += 1;
+            if let Some(span) = text {
+                if let Values::Text(page) = &mut self.values {
+                    page.append(buffer, span, (self.form == Form::Indices).then_some(&mut self.dictionary));
+                }
+                self.count += 1;
+                if !self.valid.is_empty() {
+                    self.valid.push(true);
+                }
+            } else {
+                if self.valid.is_empty() {
+                    self.valid.resize(self.page_rows - 1, true);
+                }
+                self.valid.push(false);
+                self.page_nulls += 1;
+            }
+            self.end_page_if_full(tools)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn end_page_if_full(&mut self, tools: &mut Tools) -> Result<()> {
+        if self.is_page_full() || self.is_dictionary_full() { self.end_page(tools) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn is_page_full(&self) -> bool {
+        let is_full_of_text =
+            matches!(&self.values, Values::Text(page) if page.plain_bytes() >= self.limits.page_bytes);
+        self.page_rows >= self.limits.page_rows || is_full_of_text
+    }
+
+    #[inline]
+    fn is_dictionary_full(&self) -> bool {
+        self.form == Form::Indices && self.dictionary.bytes().len() > self.limits.dictionary_bytes
+    }
+
+    fn page(&mut self) -> &mut dyn Page {
+        match &mut self.values {
+            Values::Boolean(page) => page,
+            Values::Int64(page) => page,
+            Values::Float64(page) => page,
+            Values::Date(page) => page,
+            Values::Text(page) => page,
+        }
+    }
+
+    /// Whether a dictionary has too many entries to save anything.
+    fn is_dictionary_in_vain(&self) -> bool {
+        self.form == Form::Indices && self.dictionary.len() as u64 * 2 > self.count
+    }
+
+    #[cold]
+    fn end_page(&mut self, tools: &mut Tools) -> Result<()> {
+        let form = self.form;
+        let is_in_vain =
+            self.is_dictionary_in_vain() && self.count >= TRIAL_VALUES.min(self.limits.page_rows as u64);
+        if is_in_vain || self.is_dictionary_full() {
+            self.form = Form::Plain;
+            if is_in_vain {
+                self.first_form = Form::Plain;
+            }
+            if !self.has_indices {
+                self.spell_out();
+                return if self.is_page_full() { self.write_page(Form::Plain, tools) } else { Ok(()) };
+            }
+        }
+        // A page that follows others keeps its numbers.
+        self.write_page(form, tools)
+    }
+
+    /// The values of the present page that were numbered are taken as they are; nothing refers to the dictionary then.
+    fn spell_out(&mut self) {
+        let mut dictionary = std::mem::replace(&mut self.dictionary, Dictionary::new());
+        self.page().spell_out(&dictionary);
+        dictionary.clear();
+        if let Values::Text(page) = &mut self.values {
+            page.restart();
+        }
+    }
+
+    fn write_page(&mut self, form: Form, tools: &mut Tools) -> Result<()> {
+        if self.page_rows == 0 {
+            return Ok(());
+        }
+        tools.page.clear();
+        bits::write_levels(self.page_rows, &self.valid, &mut tools.page);
+        let text_bytes = if let Values::Text(page) = &self.values { page.text_bytes } else { 0 };
+        let entries = self.dictionary.len();
+        let bounds = self.page().write(form, entries, &mut tools.page);
+        let encoding = match form {
+            Form::Plain => Encoding::PLAIN,
+            Form::Indices => Encoding::RLE_DICTIONARY,
+        };
+        let num_values = u32::try_from(self.page_rows).unwrap_or(u32::MAX);
+        let (page, size) = tools.compress(|buf| ParquetPage::DataPage {
+            buf,
+            num_values,
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        })?;
+        self.has_indices |= form == Form::Indices;
+        self.pages.push(Written {
+            page,
+            rows: self.page_rows,
+            nulls: self.page_nulls,
+            bounds,
+            uncompressed: size,
+            text_bytes,
+            nans: self.page_nans,
+        });
+        self.rows += self.page_rows as u64;
+        self.page_rows = 0;
+        self.page_nulls = 0;
+        self.page_nans = 0;
+        self.valid.clear();
+        Ok(())
+    }
+
+    /// Ends the chunk, and begins another.
+    pub(crate) fn finish(&mut self, tools: &mut Tools) -> Result<Chunk> {
+        if self.is_dictionary_in_vain() && !self.has_indices {
+            self.spell_out();
+            self.form = Form::Plain;
+        }
+        self.write_page(self.form, tools)?;
+        let dictionary = self.dictionary_page(tools)?;
+        let chunk = self.chunk(dictionary);
+        self.dictionary.clear();
+        if let Values::Text(page) = &mut self.values {
+            page.restart();
+        }
+        self.form = self.first_form;
+        self.has_indices = false;
+        self.count = 0;
+        self.rows = 0;
+        chunk
+    }
+
+    fn dictionary_page(&mut self, tools: &mut Tools) -> Result<Option<(Bytes, usize)>> {
+        if !self.has_indices {
+            return Ok(None);
+        }
+        tools.page.clear();
+        tools.page.extend_from_slice(self.dictionary.bytes());
+        let num_values = u32::try_from(self.dictionary.len()).unwrap_or(u32::MAX);
+        let page = tools.compress(|buf| ParquetPage::DictionaryPage {
+            buf,
+            num_values,
+            encoding: Encoding::PLAIN,
+            is_sorted: false,
+        })?;
+        Ok(Some(page))
+    }
+
+    fn chunk(&mut self, dictionary: Option<(Bytes, usize)>) -> Result<Chunk> {
+        let written = std::mem::take(&mut self.pages);
+        let mut pages = Vec::with_capacity(written.len() + 1);
+        let (mut at, mut uncompressed) = (0, 0);
+        let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
+        if let Some((page, size)) = dictionary {
+            at += offset(page.len())?;
+            uncompressed += offset(size)?;
+            pages.push(page);
+            encodings.push(Encoding::RLE_DICTIONARY);
+        }
+        let data_page_offset = at;
+        let physical = self.descriptor.physical_type();
+        let mut column_index = ColumnIndexBuilder::new(physical);
+        let mut offset_index = OffsetIndexBuilder::new();
+        let (mut bounds, mut nulls, mut nans, mut text_bytes) = (None, 0, 0, 0);
+        let is_text = self.kind == Type::Text;
+        let mut order = Order::default();
+        for Written {
+            page,
+            rows,
+            nulls: page_nulls,
+            bounds: found,
+            uncompressed: size,
+            text_bytes: texts,
+            nans: page_nans,
+        } in written
+        {
+            bounds = statistics::unite(self.kind, bounds, &found);
+            nulls += page_nulls as u64;
+            nans += page_nans;
+            text_bytes += texts;
+            let nan_count = (physical == Physical::DOUBLE).then_some(offset(page_nans)?);
+            match found.map(|found| statistics::shorten(self.kind, found)) {
+                Some(statistics::Short { min, max: Some(max), .. }) => {
+                    order.see(self.kind, &min, &max);
+                    column_index.append(false, min, max, offset(page_nulls)?, nan_count);
+                }
+                // A greatest text that cannot be cut short: there is no index then.
+                Some(_) => column_index.to_invalid(),
+                None => column_index.append(true, Vec::new(), Vec::new(), offset(page_nulls)?, nan_count),
+            }
+            offset_index.append_offset_and_size(at, i32::try_from(page.len()).map_err(|_| too_large())?);
+            offset_index.append_row_count(offset(rows)?);
+            if is_text {
+                offset_index.append_unencoded_byte_array_data_bytes(Some(offset(texts)?));
+            }
+            at += offset(page.len())?;
+            uncompressed += offset(size)?;
+            pages.push(page);
+        }
+        column_index.set_boundary_order(order.found());
+        let metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_encodings(encodings)
+            .set_num_values(offset(self.rows)?)
+            .set_total_compressed_size(at)
+            .set_total_uncompressed_size(uncompressed)
+            .set_data_page_offset(data_page_offset)
+            .set_dictionary_page_offset((data_page_offset > 0).then_some(0))
+            .set_statistics(statistics::of_chunk(self.kind, bounds, nulls, nans))
+            .set_unencoded_byte_array_data_bytes(if is_text { Some(offset(text_bytes)?) } else { None })
+            .build()?;
+        let column_index = if column_index.valid() { Some(column_index.build()?) } else { None };
+        Ok(Chunk {
+            pages: Pages(pages),
+            closed: ColumnCloseResult {
+                bytes_written: at.unsigned_abs(),
+                rows_written: self.rows,
+                metadata,
+                bloom_filter: None,
+                column_index,
+                offset_index: Some(offset_index.build()),
+            },
+        })
+    }
+}
+
+/// How pages follow each other.
+#[derive(Default)]
+struct Order {
+    last: Option<(Vec<u8>, Vec<u8>)>,
+    falls: bool,
+    rises: bool,
+}
+
+impl Order {
+    fn see(&mut self, kind: Type, min: &[u8], max: &[u8]) {
+        if let Some((last_min, last_max)) = &self.last {
+            let order = [(last_min.as_slice(), min), (last_max, max)];
+            for (before, after) in order {
+                let order = statistics::compare(kind, before, after);
+                self.rises |= order.is_lt();
+                self.falls |= order.is_gt();
+            }
+        }
+        self.last = Some((min.to_vec(), max.to_vec()));
+    }
+
+    fn found(&self) -> BoundaryOrder {
+        match (self.rises, self.falls) {
+            (_, false) => BoundaryOrder::ASCENDING,
+            (false, true) => BoundaryOrder::DESCENDING,
+            (true, true) => BoundaryOrder::UNORDERED,
+        }
+    }
+}
+
+fn offset(bytes: impl TryInto<i64>) -> Result<i64> {
+    bytes.try_into().map_err(|_| too_large())
+}
+
+fn too_large() -> ParquetError {
+    ParquetError::General("more than a column chunk may hold".to_owned())
+}
+
+/// A column chunk that is encoded, with what the footer will say of it.
+pub(crate) struct Chunk {
+    pub(crate) pages: Pages,
+    pub(crate) closed: ColumnCloseResult,
+}
+
+/// A chunk's bytes.
+pub(crate) struct Pages(Vec<Bytes>);
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        self.0.iter().map(|page| page.len() as u64).sum()
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = PagesReader;
+
+    fn get_read(&self, start: u64) -> Result<PagesReader> {
+        let mut rest = PagesReader(self.0.iter().cloned().collect());
+        io::copy(&mut rest.by_ref().take(start), &mut io::sink())?;
+        Ok(rest)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.get_read(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Reads pages one after the other.
+pub(crate) struct PagesReader(VecDeque<Bytes>);
+
+impl Read for PagesReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(page) = self.0.front_mut() {
+            if page.is_empty() {
+                self.0.pop_front();
+                continue;
+            }
+            let length = page.len().min(buffer.len());
+            page.copy_to_slice(&mut buffer[..length]);
+            return Ok(length);
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,163 @@
+//! Distinct values, numbered in the order in which they first came.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// A value by which it is found: a short text whole, a longer one by its hash and end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Key {
+    low: u64,
+    high: u64,
+    length: u32,
+}
+
+/// No longer text is in its key whole.
+const SHORT: usize = 16;
+
+impl Key {
+    pub(super) fn of_number(bits: u64) -> Self {
+        Self { low: bits, high: 0, length: 8 }
+    }
+}
+
+/// Which values there are. Values lie in `bytes`, one after the other, as Parquet writes a dictionary.
+pub(super) struct Dictionary {
+    seeds: [u64; 2],
+    /// A number plus one and the hash's upper half, or zero: as many as a power of two, at most half of them in use.
+    slots: Vec<(u32, u32)>,
+    keys: Vec<Key>,
+    /// Where each value's bytes end.
+    ends: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+const FIRST_SLOTS: usize = 64;
+
+impl Dictionary {
+    pub(super) fn new() -> Self {
+        // Nobody must be able to choose values that make finding slow. What is written does not depend on it.
+        let state = RandomState::new();
+        let seeds = [state.hash_one(0), state.hash_one(1)];
+        Self { seeds, slots: Vec::new(), keys: Vec::new(), ends: Vec::new(), bytes: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The size of the dictionary page.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.fill((0, 0));
+        self.keys.clear();
+        self.ends.clear();
+        self.bytes.clear();
+    }
+
+    /// A value as it is written.
+    pub(super) fn value(&self, index: u32) -> &[u8] {
+        let index = index as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.bytes[start..self.ends[index] as usize]
+    }
+
+    /// A text's key; the text is the `length` bytes at `start`.
+    #[inline]
+    pub(super) fn key_of_text(&self, buffer: &[u8], start: usize, length: usize) -> Key {
+        let short = |low, high| Key { low, high, length: u32::try_from(length).unwrap_or(u32::MAX) };
+        match length {
+            0 => short(0, 0),
+            1..=8 => short(word(buffer, start) & (u64::MAX >> (64 - 8 * length)), 0),
+            9..=SHORT => short(word(buffer, start), word(buffer, start + length - 8)),
+            _ => {
+                let text = &buffer[start..start + length];
+                let (words, _) = text.as_chunks::<8>();
+                let hash = words
+                    .iter()
+                    .fold(self.seeds[1], |hash, word| fold(hash ^ u64::from_le_bytes(*word), self.seeds[0]));
+                short(hash, word(buffer, start + length - 8))
+            }
+        }
+    }
+
+    /// The number of a value, which is new where it is the number of values there were. `write` writes a new one.
+    #[inline]
+    pub(super) fn number(
+        &mut self,
+        key: Key,
+        is_same: impl Fn(&[u8]) -> bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> u32 {
+        if self.keys.len() * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let hash = self.hash(key);
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        #[expect(clippy::cast_possible_truncation, reason = "a half of it")]
+        let tag = (hash >> 32) as u32;
+        loop {
+            let (number, found) = self.slots[slot];
+            if number == 0 {
+                break;
+            }
+            let index = number - 1;
+            if found == tag
+                && self.keys[index as usize] == key
+                && (key.length as usize <= SHORT || is_same(self.value(index)))
+            {
+                return index;
+            }
+            slot = (slot + 1) & mask;
+        }
+        let index = u32::try_from(self.keys.len()).unwrap_or(u32::MAX - 1);
+        self.slots[slot] = (index + 1, tag);
+        self.keys.push(key);
+        write(&mut self.bytes);
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        index
+    }
+
+    #[inline]
+    fn hash(&self, key: Key) -> u64 {
+        fold(key.low ^ self.seeds[0], key.high ^ self.seeds[1] ^ u64::from(key.length))
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 4).max(FIRST_SLOTS);
+        let mut slots = vec![(0, 0); size];
+        for (number, key) in (1..).zip(&self.keys) {
+            let hash = self.hash(*key);
+            let mut slot = hash as usize & (size - 1);
+            while slots[slot].0 != 0 {
+                slot = (slot + 1) & (size - 1);
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "a half of it")]
+            let tag = (hash >> 32) as u32;
+            slots[slot] = (number, tag);
+        }
+        self.slots = slots;
+    }
+}
+
+/// Eight bytes from a place on; fewer, and then zeros, at the buffer's end.
+#[inline]
+pub(super) fn word(buffer: &[u8], at: usize) -> u64 {
+    if let Some(eight) = buffer.get(at..).and_then(<[u8]>::first_chunk) {
+        return u64::from_le_bytes(*eight);
+    }
+    let rest = buffer.get(at..).unwrap_or_default();
+    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Multiplies, and mixes the upper half into the lower.
+#[inline]
+fn fold(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of it")]
+    let (low, high) = (product as u64, (product >> 64) as u64);
+    low ^ high
+}
