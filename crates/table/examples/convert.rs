@@ -8,10 +8,11 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
-use std::time::{Duration, Instant};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::time::Instant;
 
-use table::{ColumnTypes, Input, Summary, convert, merge};
+use table::{ColumnTypes, FileSlice, Input, Output, Summary, convert, merge};
 
 const USAGE: &str = "usage: convert [--types NAME=TYPE,…] [--timings] CSV… PARQUET";
 
@@ -29,13 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(USAGE.into());
     };
     let mut out = BufWriter::new(io::stdout());
-    let started = Instant::now();
-    let mut inputs = Vec::with_capacity(csvs.len());
+    let staging = Instant::now();
+    let (mut fragments, mut rejected) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let mut ends = vec![0];
     for csv in csvs {
-        let (mut fragment, mut rejected) = (tempfile::tempfile()?, tempfile::tempfile()?);
         let input = File::open(csv).map_err(|error| format!("{csv}: {error}"))?;
-        let none = |_: &Summary| Vec::new();
-        let summary = convert(input, &types, none, &mut fragment, &mut rejected)
+        let fragment = Tail { file: &mut fragments, start: ends[ends.len() - 1] };
+        rejected.restart()?;
+        let summary = convert(input, &types, |_| Vec::new(), fragment, &mut rejected)
             .map_err(|error| format!("{csv}: {error}"))?;
         if summary.rejected_rows > 0 {
             rejected.rewind()?;
@@ -43,18 +45,45 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let Summary { rows, rejected_rows, encoding, delimiter, .. } = summary;
         writeln!(out, "{csv}: {rows} rows, {rejected_rows} rejected, {encoding}, delimiter {delimiter:?}")?;
-        inputs.push(Input::fragment(fragment)?);
+        ends.push(fragments.stream_position()?);
     }
-    let staged = started.elapsed();
-    let merged = merge(&inputs, &types, Vec::new(), BufWriter::new(File::create(output)?))?;
+    let staging = staging.elapsed();
+    let merging = Instant::now();
+    let fragments = Arc::new(fragments);
+    let slice = |ends: &[u64]| Input::fragment(FileSlice::new(Arc::clone(&fragments), ends[0]..ends[1]));
+    let inputs = ends.windows(2).map(slice).collect::<Result<Vec<_>, _>>()?;
+    let merged = merge(&inputs, &types, Vec::new(), File::create(output)?)?;
+    let merging = merging.elapsed();
     writeln!(out, "{output}: {} rows, {} bytes", merged.rows, merged.bytes)?;
     for column in merged.columns {
         writeln!(out, "    {}: {:?}", column.name, column.kind)?;
     }
     if timings {
-        let seconds = |time: Duration| time.as_secs_f64();
-        writeln!(out, "stage {:.3} s", seconds(staged))?;
-        writeln!(out, "merge {:.3} s", seconds(started.elapsed() - staged))?;
+        writeln!(out, "stage {:.3} s", staging.as_secs_f64())?;
+        writeln!(out, "merge {:.3} s", merging.as_secs_f64())?;
     }
     Ok(out.flush()?)
+}
+
+/// What is written to the end of a file: one file for all fragments needs one descriptor.
+struct Tail<'a> {
+    file: &'a mut File,
+    start: u64,
+}
+
+impl Write for Tail<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Output for Tail<'_> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.start))?;
+        self.file.set_len(self.start)
+    }
 }

@@ -152,16 +152,14 @@ impl<W: Write + Send> Merge<W> {
                 (group_rows, group_bytes) = (0, 0);
                 return Ok(Next::EndOfGroup);
             }
-            let (Part { input, group, route }, reader) = match &mut reading {
-                Some(reading) => reading,
-                None => {
-                    let Some(part) = parts.next() else { return Ok(Next::End) };
-                    let reader = inputs[part.input].read(&part.group, Some(&part.route.read));
-                    let failed =
-                        |error: ParquetError| MergeError::Input { input: part.input, source: error.into() };
-                    let reader = reader.map_err(failed)?;
-                    reading.insert((part, reader))
-                }
+            let (Part { input, group, route }, reader) = if let Some(reading) = &mut reading {
+                reading
+            } else {
+                let Some(part) = parts.next() else { return Ok(Next::End) };
+                let reader = inputs[part.input]
+                    .read(&part.group, Some(&part.route.read))
+                    .map_err(|error| MergeError::Input { input: part.input, source: error.into() })?;
+                reading.insert((part, reader))
             };
             let failed = |error: ParquetError| MergeError::Input { input: *input, source: error.into() };
             let Some(batch) = reader.next().transpose().map_err(|error| failed(error.into()))? else {
@@ -174,7 +172,7 @@ impl<W: Write + Send> Merge<W> {
             group.rows.start += batch.num_rows();
             *rows += batch.num_rows() as u64;
             group_rows += batch.num_rows();
-            group_bytes += route.bytes(&batch);
+            group_bytes += bytes_of(&batch);
             *next = Rows(Some((route.clone(), batch)));
             return Ok(Next::Batch);
         };
@@ -198,12 +196,12 @@ impl<W: Write + Send> Merge<W> {
         let (reader, metadata) = input.indexed().map_err(failed)?;
         let mut tools = new_tools()?;
         let encoders = self.lanes.iter_mut().flat_map(|lane| &mut lane.encoders);
-        let chunks = encoders.zip(&route.sources).map(|(encoder, source)| match source {
-            Some(source) => join::chunk(&reader, &metadata, group.index, route.read[source.data], encoder),
-            None => {
-                encoder.append_nulls(group.rows.len(), &mut tools)?;
-                encoder.finish(&mut tools).map(|chunk| join::Pages::new(chunk))
+        let chunks = encoders.zip(&route.sources).map(|(encoder, source)| {
+            if let Some(source) = source {
+                return join::chunk(&reader, &metadata, group.index, route.read[source.data], encoder);
             }
+            encoder.append_nulls(group.rows.len(), &mut tools)?;
+            encoder.finish(&mut tools).map(join::Pages::new)
         });
         self.file.copy(chunks).map_err(failed)?;
         self.rows += group.rows.len() as u64;
@@ -345,19 +343,19 @@ impl Route {
         };
         !input.columns.is_empty() && self.sources.iter().zip(columns).all(agree)
     }
+}
 
-    /// About how large a batch's values are.
-    fn bytes(&self, batch: &RecordBatch) -> usize {
-        let size = |array: &ArrayRef| match array.as_any().downcast_ref::<StringArray>() {
-            Some(texts) => texts
-                .value_offsets()
-                .last()
-                .zip(texts.value_offsets().first())
-                .map_or(0, |(end, start)| usize::try_from(end - start).unwrap_or_default()),
-            None => 8 * array.len(),
-        };
-        batch.columns().iter().map(size).sum()
-    }
+/// About how large a batch's values are.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let size = |array: &ArrayRef| match array.as_any().downcast_ref::<StringArray>() {
+        Some(texts) => texts
+            .value_offsets()
+            .last()
+            .zip(texts.value_offsets().first())
+            .map_or(0, |(end, start)| usize::try_from(end - start).unwrap_or_default()),
+        None => 8 * array.len(),
+    };
+    batch.columns().iter().map(size).sum()
 }
 
 impl Source {

@@ -45,13 +45,12 @@ impl<'a> Scan<'a> {
     #[inline]
     fn look(&mut self) {
         let rest = self.text.get(self.block..).unwrap_or_default();
-        self.ends = match rest.first_chunk::<BLOCK>() {
-            Some(block) => ends_in(block, self.delimiter),
-            None => {
-                let mut block = [0; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                ends_in(&block, self.delimiter)
-            }
+        self.ends = if let Some(block) = rest.first_chunk::<BLOCK>() {
+            ends_in(block, self.delimiter)
+        } else {
+            let mut block = [0; BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            ends_in(&block, self.delimiter)
         };
     }
 }

@@ -93,11 +93,9 @@ impl Dictionary {
         if self.keys.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let hash = self.hash(key);
+        let (start, tag) = self.hash(key);
         let mask = self.slots.len() - 1;
-        let mut slot = hash as usize & mask;
-        #[expect(clippy::cast_possible_truncation, reason = "a half of it")]
-        let tag = (hash >> 32) as u32;
+        let mut slot = start & mask;
         loop {
             let (number, found) = self.slots[slot];
             if number == 0 {
@@ -120,9 +118,12 @@ impl Dictionary {
         index
     }
 
+    /// Where to look for a key first, and what to compare before the key itself.
     #[inline]
-    fn hash(&self, key: Key) -> u64 {
-        fold(key.low ^ self.seeds[0], key.high ^ self.seeds[1] ^ u64::from(key.length))
+    fn hash(&self, key: Key) -> (usize, u32) {
+        let hash = fold(key.low ^ self.seeds[0], key.high ^ self.seeds[1] ^ u64::from(key.length));
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of it")]
+        (hash as u32 as usize, (hash >> 32) as u32)
     }
 
     #[cold]
@@ -130,13 +131,11 @@ impl Dictionary {
         let size = (self.slots.len() * 4).max(FIRST_SLOTS);
         let mut slots = vec![(0, 0); size];
         for (number, key) in (1..).zip(&self.keys) {
-            let hash = self.hash(*key);
-            let mut slot = hash as usize & (size - 1);
+            let (start, tag) = self.hash(*key);
+            let mut slot = start & (size - 1);
             while slots[slot].0 != 0 {
                 slot = (slot + 1) & (size - 1);
             }
-            #[expect(clippy::cast_possible_truncation, reason = "a half of it")]
-            let tag = (hash >> 32) as u32;
             slots[slot] = (number, tag);
         }
         self.slots = slots;

@@ -95,7 +95,7 @@ fn raise(text: &[u8]) -> Option<Vec<u8>> {
 
 /// A chunk's statistics, for its metadata.
 pub(super) fn of_chunk(kind: Type, bounds: Bounds, nulls: u64, nans: u64) -> Statistics {
-    fn both<T, const N: usize>(bounds: &Option<Short>, read: impl Fn([u8; N]) -> T) -> [Option<T>; 2] {
+    fn both<T, const N: usize>(bounds: Option<&Short>, read: impl Fn([u8; N]) -> T) -> [Option<T>; 2] {
         let value = |bytes: &[u8]| bytes.first_chunk().copied().map(&read);
         let Some(Short { min, max: Some(max), .. }) = bounds else { return [None, None] };
         [value(min), value(max)]
@@ -104,19 +104,19 @@ pub(super) fn of_chunk(kind: Type, bounds: Bounds, nulls: u64, nans: u64) -> Sta
     let nulls = Some(nulls);
     match kind {
         Type::Boolean => {
-            let [min, max] = both(&bounds, |[bit]: [u8; 1]| bit != 0);
+            let [min, max] = both(bounds.as_ref(), |[bit]: [u8; 1]| bit != 0);
             Statistics::boolean(min, max, None, nulls, false)
         }
         Type::Int64 | Type::TimestampUtc | Type::TimestampLocal => {
-            let [min, max] = both(&bounds, i64::from_le_bytes);
+            let [min, max] = both(bounds.as_ref(), i64::from_le_bytes);
             Statistics::int64(min, max, None, nulls, false)
         }
         Type::Date => {
-            let [min, max] = both(&bounds, i32::from_le_bytes);
+            let [min, max] = both(bounds.as_ref(), i32::from_le_bytes);
             Statistics::int32(min, max, None, nulls, false)
         }
         Type::Float64 => {
-            let [min, max] = both(&bounds, f64::from_le_bytes);
+            let [min, max] = both(bounds.as_ref(), f64::from_le_bytes);
             Statistics::Double(ValueStatistics::new(min, max, None, nulls, false).with_nan_count(Some(nans)))
         }
         Type::Text => {
