@@ -73,6 +73,13 @@ audit:
 e2e *pytest: _build-local
     {{ python }} -m pytest e2e/tests "$@"
 
+# Speed, memory and size beside DuckDB, Polars and PyArrow: docs/benchmark.md; with --quick, only a try
+[group('measure')]
+[positional-arguments]
+bench *arguments: (_venv "--bench")
+    @cargo build --quiet --release --locked --package table --example convert
+    @{{ quote(justfile_directory() / ".venv/bench/bin/python") }} e2e/bench.py "$@"
+
 # Build the functions for AWS: target/lambda/NAME/bootstrap.zip, where the template expects them
 [group('deploy')]
 build: _venv
@@ -161,7 +168,7 @@ _build-local: _venv
     cargo build --workspace --bins --locked
     @{{ python }} e2e/zip.py target/debug
 
-# Python for the local cloud and the linters
+# Python for the local cloud, the linters and the measurements
 [private]
 _venv *options:
     @python3 e2e/setup.py {{ options }}

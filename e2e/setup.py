@@ -1,4 +1,5 @@
-"""Makes the virtual environments of the local cloud (`.venv`) and of the linters (`--lint`: `.venv/lint`).
+"""Makes the virtual environments of the local cloud (`.venv`), of the linters (`--lint`: `.venv/lint`), and of what
+Windrow is measured against (`--bench`: `.venv/bench`).
 
 Standard library only: it runs on the machine's own Python, before anything is installed. An environment is made
 again only when its requirements, or the Python it is made from, have changed.
@@ -19,13 +20,15 @@ ROOT = HERE.parent
 def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"Python {OLDEST[0]}.{OLDEST[1]} or later is needed, this is {sys.version.split()[0]} ({sys.executable})")
-    unknown = set(sys.argv[1:]) - {"--lint"}
+    unknown = set(sys.argv[1:]) - {"--lint", "--bench"}
     if unknown:
-        sys.exit(f"unknown argument `{unknown.pop()}`; usage: python3 e2e/setup.py [--lint]")
+        sys.exit(f"unknown argument `{unknown.pop()}`; usage: python3 e2e/setup.py [--lint] [--bench]")
     set_up(ROOT / ".venv", HERE / "requirements.txt")
     if "--lint" in sys.argv[1:]:
         # Inside the first, so that whoever removes or ignores the one does so with both.
         set_up(ROOT / ".venv" / "lint", HERE / "lint-requirements.txt")
+    if "--bench" in sys.argv[1:]:
+        set_up(ROOT / ".venv" / "bench", HERE / "requirements-bench.txt")
 
 
 def set_up(environment: Path, requirements: Path) -> None:
