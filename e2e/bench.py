@@ -35,6 +35,8 @@ ROOT = HERE.parent
 WORK = ROOT / "target" / "bench"
 CONVERT = ROOT / "target" / "release" / "examples" / "convert"
 WINDROW = "Windrow"
+# How much of the machine other processes may take before the report warns of its own numbers.
+QUIET = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,11 @@ class Data:
 @dataclass
 class Run:
     seconds: float
+    cpu_seconds: float
+    """Of all its threads."""
     peak_mib: float
+    others: float
+    """How many seconds other processes had of all cores meanwhile."""
     bytes: int = 0
     said: str = ""
 
@@ -80,6 +86,9 @@ class Results:
     def seconds(self, data: str, tool: str, cores: int) -> float:
         return statistics.median(run.seconds for run in self.runs[data, tool, cores])
 
+    def cpu_seconds(self, data: str, tool: str, cores: int) -> float:
+        return statistics.median(run.cpu_seconds for run in self.runs[data, tool, cores])
+
     def peak_mib(self, data: str, tool: str, cores: int) -> float:
         return statistics.median(run.peak_mib for run in self.runs[data, tool, cores])
 
@@ -89,6 +98,11 @@ class Results:
     def spread(self, data: str, tool: str, cores: int) -> str:
         seconds = [run.seconds for run in self.runs[data, tool, cores]]
         return f"{min(seconds):.2f}–{max(seconds):.2f}"
+
+    def others(self) -> float:
+        """The part of the machine that was not ours to use."""
+        runs = [run for of_one in self.runs.values() for run in of_one]
+        return sum(run.others for run in runs) / sum(run.seconds for run in runs) / os.cpu_count()
 
 
 def main() -> None:
@@ -223,16 +237,23 @@ def import_command(module: str, out: Path) -> list[str]:
 def execute(who: str, command: list[str], cores: list[int], out: Path) -> Run:
     """Runs it to its end on those cores. Standard error must stay empty: rejected rows go there."""
     with (out / "stdout").open("w+b") as stdout, (out / "stderr").open("w+b") as stderr:
-        started = time.perf_counter()
+        busy, started = busy_seconds(), time.perf_counter()
         tied = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
         process = subprocess.Popen(tied, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
+        seconds, busy = time.perf_counter() - started, busy_seconds() - busy
         process.returncode = os.waitstatus_to_exitcode(status)
         said, complaints = (Path(file.name).read_text("utf-8", "replace") for file in (stdout, stderr))
     if process.returncode != 0 or complaints:
         sys.exit(f"\n{who} failed, or complained (exit code {process.returncode}):\n{complaints[-2000:]}")
-    return Run(seconds, usage.ru_maxrss / 1024, said=said)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(seconds, cpu, usage.ru_maxrss / 1024, max(0.0, busy - cpu), said=said)
+
+
+def busy_seconds() -> float:
+    """What all cores have done for anybody since the machine started, for its host too."""
+    user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(
@@ -283,7 +304,7 @@ def report(
         "# Windrow beside DuckDB, Polars and PyArrow",
         "By `just bench`: CSV files to one Parquet file, rows in their order.",
         *(["**Of small data (`--quick`): it says nothing about speed.**"] if options.quick else []),
-        "\n".join(facts(options.rounds)),
+        "\n".join(facts(results, options.rounds)),
         "## In short",
         table(
             ["data set", "cores", "fastest peer", "faster", "without imports", "smallest peer", "size"],
@@ -312,7 +333,7 @@ smallest peer; below 1, Windrow's file is smaller."""
 RULES = """\
 What is timed is a whole process: start, imports, reading, writing, end. Each tool has as many threads as
 cores, to which it is tied; the tools take turns, and the median counts. The CSV files are in memory before.
-The other tools write zstd at level 1.
+The other tools write zstd at level 1. *CPU s* are the seconds of all threads together.
 
 They are told the name and type of every column, without which they would be slower or lose something (leading
 zeros of `account_id`, for one). Windrow is told nothing: it finds the types out by looking at every value.
@@ -324,14 +345,21 @@ Python reads them, in each column's type, on every 997th row."""
 IMPORTS = "What a Python process costs that imports the tool and ends; it is part of the seconds above."
 
 
-def facts(rounds: int) -> Iterator[str]:
+def facts(results: Results, rounds: int) -> Iterator[str]:
     cpu = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield f"- Machine: {cpu[1] if cpu else os.uname().machine}, {os.cpu_count()} cores, {memory:.0f} GiB"
     version = importlib.metadata.version
     versions = (f"{peer.name} {version(peer.module)}" for peer in PEERS if peer.tool == peer.module)
     yield f"- Windrow {commit()}, {', '.join(versions)}, Python {sys.version.split()[0]}"
-    yield f"- {datetime.date.today()}, median of {rounds} rounds"
+    yield f"- {datetime.date.today()}, median of {rounds} round{'s' if rounds > 1 else ''}"
+    others = results.others()
+    noisy = (
+        ". **That is too much to trust the seconds: measure again when it is quiet**"
+        if others > QUIET
+        else ""
+    )
+    yield f"- Other processes took {others:.0%} of the machine meanwhile{noisy}"
 
 
 def commit() -> str:
@@ -364,11 +392,22 @@ def details(datasets: list[Data], cores: int, results: Results) -> str:
         for tool in [WINDROW, *(peer.name for peer in PEERS)]:
             of = (data.name, tool, cores)
             seconds, megabytes = results.seconds(*of), data.bytes / 1e6
-            numbers = [f"{seconds:.2f}", results.spread(*of), f"{megabytes / seconds:.0f}"]
+            cpu = f"{results.cpu_seconds(*of):.2f}"
+            numbers = [f"{seconds:.2f}", results.spread(*of), cpu, f"{megabytes / seconds:.0f}"]
             sizes = [f"{results.peak_mib(*of):.0f}", f"{results.bytes(*of) / 1e6:.2f}"]
             first = [data.name, f"{megabytes:.1f}"] if tool == WINDROW else ["", ""]
             rows.append([*first, tool, *numbers, *sizes])
-    head = ["data set", "MB of CSV", "tool", "seconds", "from–to", "MB/s", "peak MiB", "MB of Parquet"]
+    head = [
+        "data set",
+        "MB of CSV",
+        "tool",
+        "seconds",
+        "from–to",
+        "CPU s",
+        "MB/s",
+        "peak MiB",
+        "MB of Parquet",
+    ]
     return table(head, rows)
 
 
