@@ -6,14 +6,16 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowGroups, RowSelection,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::chunks::{Chunks, Zstd};
 use crate::fragment::{self, COLUMNS_KEY, FragmentColumn};
 use crate::style::Style;
 use crate::types::{Type, TypeSet};
@@ -143,8 +145,9 @@ impl<R: ChunkReader + 'static> Input<R> {
         }
         let groups = groups(builder.metadata(), &range);
         let mut input = Self { reader, range, groups, columns, metadata: Vec::new() };
+        let zstd = Zstd::new()?;
         for group in input.groups.clone() {
-            for batch in input.read(&group, None)? {
+            for batch in input.read(&group, None, &zstd)? {
                 let batch = batch.map_err(ParquetError::from)?;
                 for (column, array) in input.columns.iter_mut().zip(batch.columns()) {
                     column.fits = column.fits.and(carried_fit(column.kind, column.fits, array));
@@ -170,19 +173,20 @@ impl<R: ChunkReader + 'static> Input<R> {
         &self,
         group: &Group,
         columns: Option<&[usize]>,
+        zstd: &Zstd,
     ) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let builder = open(&self.reader)?;
+        let metadata = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&*self.reader)?);
+        let schema = metadata.file_metadata().schema_descr();
         let projection = match columns {
-            Some(columns) => ProjectionMask::leaves(builder.parquet_schema(), columns.iter().copied()),
+            Some(columns) => ProjectionMask::leaves(schema, columns.iter().copied()),
             None => ProjectionMask::all(),
         };
-        builder
-            .with_projection(projection)
-            .with_row_groups(vec![group.index])
-            .with_offset(group.rows.start)
-            .with_limit(group.rows.len())
-            .with_batch_size(group.batch_rows)
-            .build()
+        let levels = parquet_to_arrow_field_levels(schema, projection, None)?;
+        let chunks = Chunks { reader: self.reader.clone(), metadata, group: group.index, zstd: zstd.clone() };
+        let rows = std::iter::once(group.rows.clone());
+        let selection =
+            (!group.is_whole).then(|| RowSelection::from_consecutive_ranges(rows, chunks.num_rows()));
+        ParquetRecordBatchReader::try_new_with_row_groups(&levels, &chunks, group.batch_rows, selection)
     }
 
     /// The file, with the indexes of its pages.

@@ -31,6 +31,7 @@
 //! Nothing here knows windows, lineage or AWS, or asks a clock.
 
 mod batch;
+mod chunks;
 mod column;
 mod convert;
 mod decode;

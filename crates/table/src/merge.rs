@@ -14,6 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
 
 use crate::batch::Span;
+use crate::chunks::Zstd;
 use crate::convert::Column;
 use crate::encode::{Chunk, ChunkEncoder, Limits, Tools};
 use crate::file::{self, FileWriter, ROW_GROUP_ROWS};
@@ -144,6 +145,7 @@ impl<W: Write + Send> Merge<W> {
             return Ok(());
         }
         let mut parts = parts.into_iter();
+        let zstd = Zstd::new().map_err(MergeError::Write)?;
         let mut reading = None;
         let (mut group_rows, mut group_bytes) = (0, 0);
         let rows = &mut self.rows;
@@ -157,7 +159,7 @@ impl<W: Write + Send> Merge<W> {
             } else {
                 let Some(part) = parts.next() else { return Ok(Next::End) };
                 let reader = inputs[part.input]
-                    .read(&part.group, Some(&part.route.read))
+                    .read(&part.group, Some(&part.route.read), &zstd)
                     .map_err(|error| MergeError::Input { input: part.input, source: error.into() })?;
                 reading.insert((part, reader))
             };

@@ -96,7 +96,7 @@ pub(super) fn write_bits(values: &[bool], out: &mut Vec<u8>) {
     out.extend(values.chunks(8).map(byte));
 }
 
-fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;

@@ -118,6 +118,7 @@ pub(crate) struct ChunkEncoder {
     page_nans: u64,
     pages: Vec<Written>,
     has_indices: bool,
+    has_direct: bool,
     /// Values of the chunk that are not null.
     count: u64,
     rows: u64,
@@ -126,7 +127,7 @@ pub(crate) struct ChunkEncoder {
 impl ChunkEncoder {
     pub(crate) fn new(kind: Type, descriptor: ColumnDescPtr, limits: Limits) -> Self {
         let (values, first_form) = match kind {
-            Type::Boolean => (Values::Boolean(Booleans { values: Vec::new() }), Form::Plain),
+            Type::Boolean => (Values::Boolean(Booleans { values: Vec::new() }), Form::Direct),
             Type::Int64 | Type::TimestampUtc | Type::TimestampLocal => {
                 (Values::Int64(Numbers::new()), Form::Indices)
             }
@@ -148,6 +149,7 @@ impl ChunkEncoder {
             page_nans: 0,
             pages: Vec::new(),
             has_indices: false,
+            has_direct: false,
             count: 0,
             rows: 0,
         }
@@ -292,7 +294,7 @@ impl ChunkEncoder {
     #[inline]
     fn is_page_full(&self) -> bool {
         let is_full_of_text =
-            matches!(&self.values, Values::Text(page) if page.plain_bytes() >= self.limits.page_bytes);
+            matches!(&self.values, Values::Text(page) if page.direct_bytes() >= self.limits.page_bytes);
         self.page_rows >= self.limits.page_rows || is_full_of_text
     }
 
@@ -322,13 +324,13 @@ impl ChunkEncoder {
         let is_in_vain =
             self.is_dictionary_in_vain() && self.count >= TRIAL_VALUES.min(self.limits.page_rows as u64);
         if is_in_vain || self.is_dictionary_full() {
-            self.form = Form::Plain;
+            self.form = Form::Direct;
             if is_in_vain {
-                self.first_form = Form::Plain;
+                self.first_form = Form::Direct;
             }
             if !self.has_indices {
                 self.spell_out();
-                return if self.is_page_full() { self.write_page(Form::Plain, tools) } else { Ok(()) };
+                return if self.is_page_full() { self.write_page(Form::Direct, tools) } else { Ok(()) };
             }
         }
         // A page that follows others keeps its numbers.
@@ -355,7 +357,7 @@ impl ChunkEncoder {
         let entries = self.dictionary.len();
         let bounds = self.page().write(form, entries, &mut tools.page);
         let encoding = match form {
-            Form::Plain => Encoding::PLAIN,
+            Form::Direct => self.page().direct(),
             Form::Indices => Encoding::RLE_DICTIONARY,
         };
         let num_values = u32::try_from(self.page_rows).unwrap_or(u32::MAX);
@@ -368,6 +370,7 @@ impl ChunkEncoder {
             statistics: None,
         })?;
         self.has_indices |= form == Form::Indices;
+        self.has_direct |= form == Form::Direct;
         self.pages.push(Written {
             page,
             rows: self.page_rows,
@@ -389,7 +392,7 @@ impl ChunkEncoder {
     pub(crate) fn finish(&mut self, tools: &mut Tools) -> Result<Chunk> {
         if self.is_dictionary_in_vain() && !self.has_indices {
             self.spell_out();
-            self.form = Form::Plain;
+            self.form = Form::Direct;
         }
         self.write_page(self.form, tools)?;
         let dictionary = self.dictionary_page(tools)?;
@@ -400,6 +403,7 @@ impl ChunkEncoder {
         }
         self.form = self.first_form;
         self.has_indices = false;
+        self.has_direct = false;
         self.count = 0;
         self.rows = 0;
         chunk
@@ -425,12 +429,16 @@ impl ChunkEncoder {
         let written = std::mem::take(&mut self.pages);
         let mut pages = Vec::with_capacity(written.len() + 1);
         let (mut at, mut uncompressed) = (0, 0);
-        let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
+        let mut encodings = vec![Encoding::RLE];
         if let Some((page, size)) = dictionary {
             at += offset(page.len())?;
             uncompressed += offset(size)?;
             pages.push(page);
-            encodings.push(Encoding::RLE_DICTIONARY);
+            // The dictionary itself is plain.
+            encodings.extend([Encoding::PLAIN, Encoding::RLE_DICTIONARY]);
+        }
+        if self.has_direct {
+            encodings.push(self.page().direct());
         }
         let data_page_offset = at;
         let physical = self.descriptor.physical_type();

@@ -5,6 +5,7 @@
 
 mod bits;
 mod chunk;
+mod delta;
 mod dictionary;
 mod statistics;
 mod values;

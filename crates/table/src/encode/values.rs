@@ -1,8 +1,10 @@
 //! The values of one column's present page, in the form in which they will be written.
 
-use super::bits;
+use parquet::basic::Encoding;
+
 use super::dictionary::{Dictionary, Key, word};
 use super::statistics::Bounds;
+use super::{bits, delta};
 use crate::batch::Span;
 
 /// After so many values of a chunk it is looked whether a dictionary is worth its while.
@@ -13,27 +15,26 @@ pub(super) const TRIAL_VALUES: u64 = 16 * 1024;
 pub(super) enum Form {
     /// As numbers of their dictionary's entries.
     Indices,
-    /// As they are.
-    Plain,
+    /// Each by itself, as suits its type.
+    Direct,
 }
 
 /// A number of fixed size.
 pub(super) trait Number: Copy + 'static {
     fn bits(self) -> u64;
     fn write(self, out: &mut Vec<u8>);
-    fn write_all(values: &[Self], out: &mut Vec<u8>);
+    /// From the bytes that [`Number::write`] writes.
+    fn read(bytes: &[u8]) -> Self;
+    /// How values are written that have no dictionary.
+    const DIRECT: Encoding;
+    fn write_direct(values: &[Self], out: &mut Vec<u8>);
     fn bounds(values: &[Self]) -> Option<(Self, Self)>;
     fn least(self, other: Self) -> Self;
     fn greatest(self, other: Self) -> Self;
 }
 
-fn write_all<const N: usize>(values: impl ExactSizeIterator<Item = [u8; N]>, out: &mut Vec<u8>) {
-    let at = out.len();
-    out.resize(at + N * values.len(), 0);
-    let (places, _) = out[at..].as_chunks_mut();
-    for (place, value) in places.iter_mut().zip(values) {
-        *place = value;
-    }
+fn first_bytes<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.first_chunk().copied().unwrap_or([0; N])
 }
 
 macro_rules! integer {
@@ -47,8 +48,14 @@ macro_rules! integer {
                 out.extend_from_slice(&self.to_le_bytes());
             }
 
-            fn write_all(values: &[Self], out: &mut Vec<u8>) {
-                write_all(values.iter().map(|value| value.to_le_bytes()), out);
+            fn read(bytes: &[u8]) -> Self {
+                Self::from_le_bytes(first_bytes(bytes))
+            }
+
+            const DIRECT: Encoding = Encoding::DELTA_BINARY_PACKED;
+
+            fn write_direct(values: &[Self], out: &mut Vec<u8>) {
+                delta::write_numbers(values, out);
             }
 
             fn bounds(values: &[Self]) -> Option<(Self, Self)> {
@@ -78,8 +85,19 @@ impl Number for f64 {
         out.extend_from_slice(&self.to_le_bytes());
     }
 
-    fn write_all(values: &[Self], out: &mut Vec<u8>) {
-        write_all(values.iter().map(|value| value.to_le_bytes()), out);
+    fn read(bytes: &[u8]) -> Self {
+        Self::from_le_bytes(first_bytes(bytes))
+    }
+
+    const DIRECT: Encoding = Encoding::PLAIN;
+
+    fn write_direct(values: &[Self], out: &mut Vec<u8>) {
+        let at = out.len();
+        out.resize(at + size_of_val(values), 0);
+        let (places, _) = out[at..].as_chunks_mut();
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = value.to_le_bytes();
+        }
     }
 
     /// In IEEE 754's total order, which Parquet has for doubles; NaN only where there is nothing else.
@@ -102,13 +120,13 @@ impl Number for f64 {
 /// A page of numbers.
 pub(super) struct Numbers<T> {
     indices: Vec<u32>,
-    plain: Vec<u8>,
+    direct: Vec<T>,
     bounds: Option<(T, T)>,
 }
 
 impl<T: Number> Numbers<T> {
     pub(super) fn new() -> Self {
-        Self { indices: Vec::new(), plain: Vec::new(), bounds: None }
+        Self { indices: Vec::new(), direct: Vec::new(), bounds: None }
     }
 
     pub(super) fn append(&mut self, values: &[T], dictionary: Option<&mut Dictionary>) {
@@ -118,7 +136,7 @@ impl<T: Number> Numbers<T> {
             Some((least, greatest)) => (least.least(bounds.0), greatest.greatest(bounds.1)),
         });
         match dictionary {
-            None => T::write_all(values, &mut self.plain),
+            None => self.direct.extend_from_slice(values),
             Some(dictionary) => self.indices.extend(values.iter().map(|value| {
                 dictionary.number(Key::of_number(value.bits()), |_| true, |out| value.write(out))
             })),
@@ -129,7 +147,9 @@ impl<T: Number> Numbers<T> {
 /// A page of texts.
 pub(super) struct Texts {
     indices: Vec<u32>,
-    plain: Vec<u8>,
+    /// Texts that have no numbers: their lengths, and they themselves, one after the other.
+    lengths: Vec<i32>,
+    direct: Vec<u8>,
     /// The page in which each of the dictionary's entries was last seen.
     seen: Vec<u32>,
     page: u32,
@@ -160,7 +180,8 @@ impl Texts {
     pub(super) fn new() -> Self {
         Self {
             indices: Vec::new(),
-            plain: Vec::new(),
+            lengths: Vec::new(),
+            direct: Vec::new(),
             seen: Vec::new(),
             page: 1,
             least: Bound::default(),
@@ -175,11 +196,15 @@ impl Texts {
         self.text_bytes += text.len() as u64;
         let Some(dictionary) = dictionary else {
             self.look(buffer, span);
-            write_text(text, &mut self.plain);
+            self.write(text);
             return;
         };
         let key = dictionary.key_of_text(buffer, span.start as usize, text.len());
-        let index = dictionary.number(key, |entry| entry[4..] == *text, |out| write_text(text, out));
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(&length_of(text).to_le_bytes());
+            out.extend_from_slice(text);
+        };
+        let index = dictionary.number(key, |entry| entry[LENGTH..] == *text, write);
         self.indices.push(index);
         let index = index as usize;
         if index == self.seen.len() {
@@ -218,14 +243,22 @@ impl Texts {
     }
 
     /// How much of a page is there.
-    pub(super) fn plain_bytes(&self) -> usize {
-        self.plain.len()
+    pub(super) fn direct_bytes(&self) -> usize {
+        self.direct.len() + LENGTH * self.lengths.len()
+    }
+
+    #[inline]
+    fn write(&mut self, text: &[u8]) {
+        self.lengths.push(length_of(text));
+        self.direct.extend_from_slice(text);
     }
 }
 
-fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(text);
+/// Bytes of a text's length in a dictionary.
+const LENGTH: usize = size_of::<i32>();
+
+fn length_of(text: &[u8]) -> i32 {
+    i32::try_from(text.len()).unwrap_or(i32::MAX)
 }
 
 /// A page of booleans.
@@ -235,31 +268,28 @@ pub(super) struct Booleans {
 
 /// What all pages can do.
 pub(super) trait Page {
+    /// How [`Form::Direct`] is written.
+    fn direct(&self) -> Encoding;
+
     /// Writes the page's values and empties it. Gives back the bounds.
     fn write(&mut self, form: Form, entries: usize, out: &mut Vec<u8>) -> Bounds;
 
-    /// From now on plainly: also what is here already, by numbers of this dictionary.
+    /// From now on directly: also what is here already, by numbers of this dictionary.
     fn spell_out(&mut self, dictionary: &Dictionary);
 }
 
-fn write_page(form: Form, entries: usize, indices: &mut Vec<u32>, plain: &mut Vec<u8>, out: &mut Vec<u8>) {
-    match form {
-        Form::Indices => bits::write_indices(indices, entries, out),
-        Form::Plain => out.extend_from_slice(plain),
-    }
-    indices.clear();
-    plain.clear();
-}
-
-fn spell_out(indices: &mut Vec<u32>, plain: &mut Vec<u8>, dictionary: &Dictionary) {
-    for index in indices.drain(..) {
-        plain.extend_from_slice(dictionary.value(index));
-    }
-}
-
 impl<T: Number> Page for Numbers<T> {
+    fn direct(&self) -> Encoding {
+        T::DIRECT
+    }
+
     fn write(&mut self, form: Form, entries: usize, out: &mut Vec<u8>) -> Bounds {
-        write_page(form, entries, &mut self.indices, &mut self.plain, out);
+        match form {
+            Form::Indices => bits::write_indices(&self.indices, entries, out),
+            Form::Direct => T::write_direct(&self.direct, out),
+        }
+        self.indices.clear();
+        self.direct.clear();
         self.bounds.take().map(|(least, greatest)| {
             let (mut min, mut max) = (Vec::new(), Vec::new());
             least.write(&mut min);
@@ -269,13 +299,23 @@ impl<T: Number> Page for Numbers<T> {
     }
 
     fn spell_out(&mut self, dictionary: &Dictionary) {
-        spell_out(&mut self.indices, &mut self.plain, dictionary);
+        self.direct.extend(self.indices.drain(..).map(|index| T::read(dictionary.value(index))));
     }
 }
 
 impl Page for Texts {
+    fn direct(&self) -> Encoding {
+        Encoding::DELTA_LENGTH_BYTE_ARRAY
+    }
+
     fn write(&mut self, form: Form, entries: usize, out: &mut Vec<u8>) -> Bounds {
-        write_page(form, entries, &mut self.indices, &mut self.plain, out);
+        match form {
+            Form::Indices => bits::write_indices(&self.indices, entries, out),
+            Form::Direct => delta::write_texts(&self.lengths, &self.direct, out),
+        }
+        self.indices.clear();
+        self.lengths.clear();
+        self.direct.clear();
         self.page += 1;
         self.text_bytes = 0;
         let bounds = self.least.is_set.then(|| (self.least.text.clone(), self.greatest.text.clone()));
@@ -285,11 +325,17 @@ impl Page for Texts {
     }
 
     fn spell_out(&mut self, dictionary: &Dictionary) {
-        spell_out(&mut self.indices, &mut self.plain, dictionary);
+        for index in std::mem::take(&mut self.indices) {
+            self.write(&dictionary.value(index)[LENGTH..]);
+        }
     }
 }
 
 impl Page for Booleans {
+    fn direct(&self) -> Encoding {
+        Encoding::PLAIN
+    }
+
     fn write(&mut self, _: Form, _: usize, out: &mut Vec<u8>) -> Bounds {
         bits::write_bits(&self.values, out);
         let (all, any) = (self.values.iter().all(|value| *value), self.values.contains(&true));

@@ -1,0 +1,76 @@
+//! Parquet's delta encodings: of whole numbers, and of texts, whose lengths are such numbers.
+//!
+//! <https://parquet.apache.org/docs/file-format/data-pages/encodings/#delta-encoding-delta_binary_packed--5>
+
+use super::bits::write_varint;
+
+/// Deltas that have one least one, and the parts that each have a width of their own: as `parquet-java` writes them.
+const BLOCK: usize = 128;
+const MINIBLOCKS: usize = 4;
+const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
+
+/// Writes whole numbers as `DELTA_BINARY_PACKED`. What is said of 32 bits holds as long as their deltas have no more.
+pub(super) fn write_numbers<T: Copy + Into<i64>>(values: &[T], out: &mut Vec<u8>) {
+    write_varint(BLOCK as u64, out);
+    write_varint(MINIBLOCKS as u64, out);
+    write_varint(values.len() as u64, out);
+    let mut last: i64 = values.first().map_or(0, |first| (*first).into());
+    write_zigzag(last, out);
+    for block in values.get(1..).unwrap_or_default().chunks(BLOCK) {
+        let mut deltas = [0; BLOCK];
+        let mut least = i64::MAX;
+        for (delta, value) in deltas.iter_mut().zip(block) {
+            let value = (*value).into();
+            *delta = value.wrapping_sub(last);
+            last = value;
+            least = least.min(*delta);
+        }
+        write_zigzag(least, out);
+        let mut parts = [[0; MINIBLOCK]; MINIBLOCKS];
+        let above_least = deltas[..block.len()].iter().map(|delta| delta.wrapping_sub(least).cast_unsigned());
+        for (place, delta) in parts.as_flattened_mut().iter_mut().zip(above_least) {
+            *place = delta;
+        }
+        let widths =
+            parts.map(|part| u64::BITS - part.iter().fold(0, |all, delta| all | delta).leading_zeros());
+        out.extend(widths.map(|width| width.to_le_bytes()[0]));
+        // A part without a value is not written; one that has some is written whole.
+        for (part, width) in parts.iter().zip(widths).take(block.len().div_ceil(MINIBLOCK)) {
+            pack(part, width, out);
+        }
+    }
+}
+
+/// Writes texts as `DELTA_LENGTH_BYTE_ARRAY`: their lengths, then their bytes.
+pub(super) fn write_texts(lengths: &[i32], bytes: &[u8], out: &mut Vec<u8>) {
+    write_numbers(lengths, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Packs values of so many bits, the first one lowest.
+fn pack(values: &[u64; MINIBLOCK], width: u32, out: &mut Vec<u8>) {
+    let (mut bits, mut filled) = (0_u64, 0);
+    let mut packed = [0; MINIBLOCK * 8];
+    let (words, _) = packed.as_chunks_mut();
+    let mut words = words.iter_mut();
+    for value in values {
+        bits |= value << filled;
+        filled += width;
+        if filled >= u64::BITS {
+            if let Some(word) = words.next() {
+                *word = bits.to_le_bytes();
+            }
+            filled -= u64::BITS;
+            // What did not fit; all of it did where nothing is left.
+            bits = value.checked_shr(width - filled).unwrap_or(0);
+        }
+    }
+    if let Some(word) = words.next() {
+        *word = bits.to_le_bytes();
+    }
+    out.extend_from_slice(&packed[..MINIBLOCK / 8 * width as usize]);
+}
+
+fn write_zigzag(value: i64, out: &mut Vec<u8>) {
+    write_varint((value << 1 ^ value >> 63).cast_unsigned(), out);
+}
