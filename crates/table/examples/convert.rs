@@ -36,12 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for csv in csvs {
         let input = File::open(csv).map_err(|error| format!("{csv}: {error}"))?;
         let fragment = Tail { file: &mut fragments, start: ends[ends.len() - 1] };
-        rejected.restart()?;
         let summary = convert(input, &types, |_| Vec::new(), fragment, &mut rejected)
             .map_err(|error| format!("{csv}: {error}"))?;
         if summary.rejected_rows > 0 {
             rejected.rewind()?;
             io::copy(&mut rejected, &mut io::stderr())?;
+            rejected.restart()?;
         }
         let Summary { rows, rejected_rows, encoding, delimiter, .. } = summary;
         writeln!(out, "{csv}: {rows} rows, {rejected_rows} rejected, {encoding}, delimiter {delimiter:?}")?;

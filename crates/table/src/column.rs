@@ -71,6 +71,9 @@ struct Cells<T> {
     odd: Vec<(usize, Span)>,
 }
 
+/// Rows by which a column's type is chosen at first.
+const SAMPLE_ROWS: usize = 32;
+
 impl Column {
     pub(crate) fn new(plan: Plan, limits: Limits) -> Result<Self, ParquetError> {
         let mut column = Self { plan, limits, types: TypeSet::ALL, data: None, texts: Texts::Open, rows: 0 };
@@ -119,29 +122,48 @@ impl Column {
     }
 
     fn take(&mut self, batch: &Batch, index: usize, tools: &mut Tools) -> Result<(), Stop> {
-        let rows = batch.rows.len();
-        if self.plan.votes.is_none() && !self.types.votes() && !self.begin(batch, index, tools)? {
-            self.rows += rows;
-            return Ok(());
-        }
+        let begins = self.plan.votes.is_none() && !self.types.votes();
+        // Mostly the first rows are like the others; where they are not, all of the batch is looked at.
+        let begun = begins && self.begin(batch, index, SAMPLE_ROWS, tools)?;
+        let odd = match self.take_values(batch, index, tools) {
+            Err(Stop::Misfit) if begun => {
+                self.data = None;
+                self.begin(batch, index, usize::MAX, tools)?;
+                self.take_values(batch, index, tools)
+            }
+            taken => taken,
+        }?;
+        self.keep(batch, &odd, tools)?;
+        self.rows += batch.rows.len();
+        Ok(())
+    }
+
+    /// Appends a batch's values, if the column has begun. Gives back the rows whose text is to be kept.
+    fn take_values(
+        &mut self,
+        batch: &Batch,
+        index: usize,
+        tools: &mut Tools,
+    ) -> Result<Vec<(usize, Span)>, Stop> {
         let pin = self.plan.pin;
-        let Some(data) = &mut self.data else { return Ok(()) };
+        let Some(data) = &mut self.data else { return Ok(Vec::new()) };
         if data.style.is_none() {
             data.style = survey::style(batch, index, data.kind, pin);
             if let Some(Style::Timestamp(style)) = &data.style {
                 data.timestamps = Some(TimestampReader::new(style));
             }
         }
-        let odd = data.take(batch, index, pin, &mut self.types, tools)?;
-        self.keep(batch, &odd, tools)?;
-        self.rows += rows;
-        Ok(())
+        data.take(batch, index, pin, &mut self.types, tools)
     }
 
-    /// Looks for a column's first value. `false` where there is nothing but empty fields yet.
-    fn begin(&mut self, batch: &Batch, index: usize, tools: &mut Tools) -> Result<bool, Stop> {
+    /// Looks for a column's first value, and begins the column by so many rows, or by all where these have none.
+    /// `false` where there is nothing but empty fields yet.
+    fn begin(&mut self, batch: &Batch, index: usize, rows: usize, tools: &mut Tools) -> Result<bool, Stop> {
         let mut votes = Votes::new(self.plan.pin);
-        votes.see(batch, index);
+        votes.see(batch, index, rows);
+        if !votes.types.votes() && rows < batch.rows.len() {
+            return self.begin(batch, index, usize::MAX, tools);
+        }
         if let Some(data) = &self.data {
             // It was begun as text, for want of a value.
             if votes.types.votes() && votes.kind() != data.kind {
@@ -177,16 +199,23 @@ impl Column {
         Ok(())
     }
 
-    fn end_group(&mut self, tools: &mut Tools) -> Result<ColumnChunks, Stop> {
+    fn end_group(&mut self, is_last: bool, tools: &mut Tools) -> Result<ColumnChunks, Stop> {
         if self.data.is_none() {
             let mut data = self.data(self.kind())?;
             data.encoder.append_nulls(self.rows, tools)?;
             self.data = Some(data);
         }
-        self.rows = 0;
         if matches!(self.texts, Texts::Open) {
-            self.texts = Texts::Absent;
+            // Where more groups follow, one of them may have an odd text, and the file's columns are settled now.
+            self.texts = if is_last || self.kind() == Type::Text {
+                Texts::Absent
+            } else {
+                let mut encoder = self.text_encoder()?;
+                encoder.append_nulls(self.rows, tools)?;
+                Texts::Column(Box::new(encoder))
+            };
         }
+        self.rows = 0;
         let missing = || ParquetError::General("a column without an encoder".to_owned());
         let data = self.data.as_mut().ok_or_else(missing)?;
         Ok(ColumnChunks {
@@ -338,7 +367,7 @@ impl Lane for ColumnLane {
         Ok(())
     }
 
-    fn end_group(&mut self, tools: &mut Tools) -> Result<Vec<ColumnChunks>, Stop> {
-        self.columns.iter_mut().map(|column| column.end_group(tools)).collect()
+    fn end_group(&mut self, is_last: bool, tools: &mut Tools) -> Result<Vec<ColumnChunks>, Stop> {
+        self.columns.iter_mut().map(|column| column.end_group(is_last, tools)).collect()
     }
 }

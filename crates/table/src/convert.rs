@@ -398,7 +398,7 @@ impl Survey {
         let lanes = lanes::part(pins.len()).map(|range| SurveyLane::new(range.start, &pins[range]));
         let next = |batch: &mut Batch| Ok(if reading.next(batch)? { Next::Batch } else { Next::End });
         let nothing = |_: Vec<Option<Infallible>>| Ok(());
-        let lanes = lanes::run(lanes, settings.threads, new_tools, next, nothing)?;
+        let lanes = lanes::run(lanes, settings.threads, take_tools, next, nothing)?;
         let votes = lanes.into_iter().flat_map(SurveyLane::into_votes).map(Some);
         let plans = reading.names.iter().zip(pins).zip(votes);
         let plans = plans.map(|((name, pin), votes)| Plan { name: name.clone(), pin, votes }).collect();
@@ -406,8 +406,8 @@ impl Survey {
     }
 }
 
-fn new_tools() -> Result<Tools, Stop> {
-    Tools::new().map_err(|error| Stop::from(ParquetError::from(error)))
+fn take_tools() -> Result<Tools, Stop> {
+    Tools::take().map_err(|error| Stop::from(ParquetError::from(error)))
 }
 
 /// A fragment of which all is written but the footer.
@@ -478,7 +478,7 @@ fn write<I: Read + Seek, O: Output, J: Output>(
         }
         Ok(())
     };
-    let lanes = lanes::run(lanes, settings.threads, new_tools, next, write)?;
+    let lanes = lanes::run(lanes, settings.threads, take_tools, next, write)?;
     let found = (reading.rows, reading.rejected_rows);
     if survey.is_some_and(|survey| (survey.rows, survey.rejected_rows) != found) {
         return Err(Stop::Failed(ConvertError::Changed));

@@ -3,15 +3,14 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow_schema::{Field, Schema};
-use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::{ParquetError, Result};
+use parquet::errors::Result;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, ColumnPath, Type as SchemaType, TypePtr};
 
 use crate::encode::Chunk;
 use crate::types::Type;
@@ -19,16 +18,27 @@ use crate::types::Type;
 /// A row group has no more rows.
 pub(crate) const ROW_GROUP_ROWS: usize = 1024 * 1024;
 
-fn schema(columns: impl IntoIterator<Item = (impl Into<String>, Type)>) -> Result<SchemaDescriptor> {
-    let fields: Vec<Field> =
-        columns.into_iter().map(|(name, kind)| Field::new(name, kind.arrow(), true)).collect();
-    ArrowSchemaConverter::new().convert(&Schema::new(fields))
+/// A column as the schema of every file has it: nullable, of Parquet's own types.
+fn field(name: &str, kind: Type) -> Result<TypePtr> {
+    let timestamp = |utc: bool| LogicalType::timestamp(utc, TimeUnit::MICROS);
+    let (physical, logical) = match kind {
+        Type::Boolean => (Physical::BOOLEAN, None),
+        Type::Int64 => (Physical::INT64, None),
+        Type::Float64 => (Physical::DOUBLE, None),
+        Type::Date => (Physical::INT32, Some(LogicalType::Date)),
+        Type::TimestampUtc => (Physical::INT64, Some(timestamp(true))),
+        Type::TimestampLocal => (Physical::INT64, Some(timestamp(false))),
+        Type::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+    };
+    let field = SchemaType::primitive_type_builder(name, physical);
+    Ok(Arc::new(field.with_repetition(Repetition::OPTIONAL).with_logical_type(logical).build()?))
 }
 
 /// Describes a column as every file that has it does.
 pub(crate) fn descriptor(name: &str, kind: Type) -> Result<ColumnDescPtr> {
-    let missing = || ParquetError::General("a column without a description".to_owned());
-    schema([(name, kind)])?.columns().first().cloned().ok_or_else(missing)
+    let path = ColumnPath::from(vec![name.to_owned()]);
+    // Where there is a value, its definition level is 1.
+    Ok(Arc::new(ColumnDescriptor::new(field(name, kind)?, 1, 0, path)))
 }
 
 /// A file being written.
@@ -38,13 +48,12 @@ pub(crate) struct FileWriter<W: Write + Send> {
 
 impl<W: Write + Send> FileWriter<W> {
     /// Starts a file with these columns, all nullable.
-    pub(crate) fn new(
-        output: W,
-        columns: impl IntoIterator<Item = (impl Into<String>, Type)>,
-    ) -> Result<Self> {
+    pub(crate) fn new(output: W, columns: impl IntoIterator<Item = (impl AsRef<str>, Type)>) -> Result<Self> {
         let properties = WriterProperties::builder().set_writer_version(WriterVersion::PARQUET_1_0).build();
-        let schema = schema(columns)?.root_schema_ptr();
-        Ok(Self { writer: SerializedFileWriter::new(output, schema, Arc::new(properties))? })
+        let fields = columns.into_iter().map(|(name, kind)| field(name.as_ref(), kind));
+        let schema = SchemaType::group_type_builder("schema").with_fields(fields.collect::<Result<_>>()?);
+        let writer = SerializedFileWriter::new(output, Arc::new(schema.build()?), Arc::new(properties))?;
+        Ok(Self { writer })
     }
 
     /// Writes a row group, unless it has no rows.

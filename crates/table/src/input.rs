@@ -26,6 +26,12 @@ const BATCH_ROWS: usize = 8192;
 /// Fewer, where they would have more text than this.
 const BATCH_TEXT_BYTES: u64 = 8 * 1024 * 1024;
 
+/// A row group of so many bytes, before compression, is large; so is one of so many rows, which were easily encoded.
+const LARGE_GROUP_BYTES: u64 = 8 * 1024 * 1024;
+const LARGE_GROUP_ROWS: usize = 128 * 1024;
+/// A file that is no larger is read at once, instead of page by page.
+const SMALL_FILE_BYTES: u64 = 64 * 1024;
+
 /// Why a Parquet file is no input of a merge.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
@@ -175,18 +181,11 @@ impl<R: ChunkReader + 'static> Input<R> {
         columns: Option<&[usize]>,
         zstd: &Zstd,
     ) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let metadata = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&*self.reader)?);
-        let schema = metadata.file_metadata().schema_descr();
-        let projection = match columns {
-            Some(columns) => ProjectionMask::leaves(schema, columns.iter().copied()),
-            None => ProjectionMask::all(),
-        };
-        let levels = parquet_to_arrow_field_levels(schema, projection, None)?;
-        let chunks = Chunks { reader: self.reader.clone(), metadata, group: group.index, zstd: zstd.clone() };
-        let rows = std::iter::once(group.rows.clone());
-        let selection =
-            (!group.is_whole).then(|| RowSelection::from_consecutive_ranges(rows, chunks.num_rows()));
-        ParquetRecordBatchReader::try_new_with_row_groups(&levels, &chunks, group.batch_rows, selection)
+        if self.reader.len() > SMALL_FILE_BYTES {
+            return read(self.reader.clone(), group, columns, zstd);
+        }
+        let length = usize::try_from(self.reader.len())?;
+        read(Arc::new(self.reader.get_bytes(0, length)?), group, columns, zstd)
     }
 
     /// The file, with the indexes of its pages.
@@ -201,6 +200,26 @@ impl<R: ChunkReader + 'static> Input<R> {
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
+}
+
+/// Starts to read a group's rows, of these columns or of all.
+fn read<R: ChunkReader + 'static>(
+    reader: Arc<R>,
+    group: &Group,
+    columns: Option<&[usize]>,
+    zstd: &Zstd,
+) -> Result<ParquetRecordBatchReader, ParquetError> {
+    let metadata = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&*reader)?);
+    let schema = metadata.file_metadata().schema_descr();
+    let projection = match columns {
+        Some(columns) => ProjectionMask::leaves(schema, columns.iter().copied()),
+        None => ProjectionMask::all(),
+    };
+    let levels = parquet_to_arrow_field_levels(schema, projection, None)?;
+    let chunks = Chunks { reader, metadata, group: group.index, zstd: zstd.clone() };
+    let rows = std::iter::once(group.rows.clone());
+    let selection = (!group.is_whole).then(|| RowSelection::from_consecutive_ranges(rows, chunks.num_rows()));
+    ParquetRecordBatchReader::try_new_with_row_groups(&levels, &chunks, group.batch_rows, selection)
 }
 
 /// The types that hold these values of a column, which has been of this type before.
@@ -264,6 +283,13 @@ pub(crate) struct Group {
     batch_rows: usize,
 }
 
+impl Group {
+    /// Whether it is large enough to stand as it is.
+    pub(crate) fn is_large(&self) -> bool {
+        self.is_whole && (self.bytes >= LARGE_GROUP_BYTES || self.rows.len() >= LARGE_GROUP_ROWS)
+    }
+}
+
 /// The row groups that have such rows.
 fn groups(metadata: &ParquetMetaData, range: &Range<u64>) -> Vec<Group> {
     let mut groups = Vec::new();
@@ -285,7 +311,7 @@ fn groups(metadata: &ParquetMetaData, range: &Range<u64>) -> Vec<Group> {
             rows: place(start)..place(end),
             is_whole: end - start == rows,
             bytes: unsigned(group.total_byte_size()),
-            batch_rows: batch_rows.clamp(1, BATCH_ROWS),
+            batch_rows: batch_rows.min(place(end - start)).clamp(1, BATCH_ROWS),
         });
     }
     groups

@@ -4,7 +4,7 @@
 //! nothing but the time that it takes. One thread alone does all of it without any other being started.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::encode::Tools;
@@ -23,8 +23,8 @@ pub(crate) trait Lane: Send {
     /// Takes its columns of the next batch.
     fn take(&mut self, batch: &Self::Batch, tools: &mut Tools) -> Result<(), Self::Error>;
 
-    /// Ends a group of batches.
-    fn end_group(&mut self, tools: &mut Tools) -> Result<Self::Yield, Self::Error>;
+    /// Ends a group of batches, which may be the last.
+    fn end_group(&mut self, is_last: bool, tools: &mut Tools) -> Result<Self::Yield, Self::Error>;
 }
 
 /// What comes next.
@@ -45,12 +45,14 @@ pub(crate) fn part(columns: usize) -> impl Iterator<Item = std::ops::Range<usize
 
 /// How many threads there is room for.
 pub(crate) fn threads() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    static THREADS: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+    *THREADS
 }
 
 enum Job<B> {
     Batch(B),
-    EndOfGroup,
+    EndOfGroup { is_last: bool },
 }
 
 struct Slot<L: Lane> {
@@ -97,7 +99,7 @@ struct Shared<L: Lane> {
 pub(crate) fn run<L: Lane>(
     lanes: impl IntoIterator<Item = L>,
     threads: usize,
-    new_tools: impl Fn() -> Result<Tools, L::Error> + Sync,
+    take_tools: impl Fn() -> Result<Tools, L::Error> + Sync,
     next: impl FnMut(&mut L::Batch) -> Result<Next, L::Error>,
     write: impl FnMut(Vec<L::Yield>) -> Result<(), L::Error>,
 ) -> Result<Vec<L>, L::Error> {
@@ -117,14 +119,16 @@ pub(crate) fn run<L: Lane>(
     let batches = if threads > 1 { threads + BATCHES_AHEAD } else { 1 };
     let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), batches };
     thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| {
-                let _end = End(&shared);
-                shared.help(&new_tools);
-            });
-        }
+        let start_helpers = || {
+            for _ in 1..threads {
+                scope.spawn(|| {
+                    let _end = End(&shared);
+                    shared.help(&take_tools);
+                });
+            }
+        };
         let _end = End(&shared);
-        shared.lead(new_tools()?, next, write)
+        shared.lead(take_tools()?, start_helpers, next, write)
     })?;
     let state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match state.failed {
@@ -152,10 +156,14 @@ impl<L: Lane> Shared<L> {
     fn lead(
         &self,
         mut tools: Tools,
+        start_helpers: impl FnOnce(),
         mut next: impl FnMut(&mut L::Batch) -> Result<Next, L::Error>,
         mut write: impl FnMut(Vec<L::Yield>) -> Result<(), L::Error>,
     ) -> Result<(), L::Error> {
         let mut more = true;
+        // One batch alone is done sooner than another thread is there.
+        let mut is_first = true;
+        let mut start_helpers = Some(start_helpers);
         let mut state = self.lock();
         loop {
             if let Some(error) = state.failed.take() {
@@ -175,13 +183,20 @@ impl<L: Lane> Shared<L> {
                 let found = next(&mut batch)?;
                 state = self.lock();
                 match found {
-                    Next::Batch => state.jobs.push_back(Arc::new(Job::Batch(batch))),
+                    Next::Batch => {
+                        state.jobs.push_back(Arc::new(Job::Batch(batch)));
+                        if !std::mem::take(&mut is_first)
+                            && let Some(start) = start_helpers.take()
+                        {
+                            start();
+                        }
+                    }
                     Next::EndOfGroup | Next::End => {
                         state.spare.push(batch);
-                        state.jobs.push_back(Arc::new(Job::EndOfGroup));
+                        more = matches!(found, Next::EndOfGroup);
+                        state.jobs.push_back(Arc::new(Job::EndOfGroup { is_last: !more }));
                         let lanes = state.slots.len();
                         state.groups.push_back((0..lanes).map(|_| None).collect());
-                        more = matches!(found, Next::EndOfGroup);
                     }
                 }
                 self.changed.notify_all();
@@ -192,6 +207,7 @@ impl<L: Lane> Shared<L> {
                 state.put_back(done);
                 self.changed.notify_all();
             } else if !more && state.jobs.is_empty() && state.groups.is_empty() {
+                tools.leave();
                 return Ok(());
             } else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -199,8 +215,8 @@ impl<L: Lane> Shared<L> {
         }
     }
 
-    fn help(&self, new_tools: &impl Fn() -> Result<Tools, L::Error>) {
-        let mut tools = match new_tools() {
+    fn help(&self, take_tools: &impl Fn() -> Result<Tools, L::Error>) {
+        let mut tools = match take_tools() {
             Ok(tools) => tools,
             Err(error) => {
                 self.lock().failed = Some(error);
@@ -219,6 +235,7 @@ impl<L: Lane> Shared<L> {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
+        tools.leave();
     }
 }
 
@@ -229,7 +246,7 @@ impl<L: Lane> Work<L> {
     fn run(mut self, tools: &mut Tools) -> Done<L> {
         let result = match &*self.job {
             Job::Batch(batch) => self.lane.take(batch, tools).map(|()| None),
-            Job::EndOfGroup => self.lane.end_group(tools).map(Some),
+            Job::EndOfGroup { is_last } => self.lane.end_group(*is_last, tools).map(Some),
         };
         (self.index, self.lane, result)
     }

@@ -26,8 +26,6 @@ use crate::style::Style;
 use crate::types::{ColumnTypes, Type, TypeSet};
 use crate::value::{self, Micros};
 
-/// Row groups of at least this size, before compression, are copied as they are where their columns agree.
-const LARGE_GROUP_BYTES: u64 = 8 * 1024 * 1024;
 /// A row group that is written anew holds so much of texts and numbers, or so many rows and one more batch.
 const GROUP_BYTES: usize = 48 * 1024 * 1024;
 const GROUP_ROWS: usize = ROW_GROUP_ROWS - 8192;
@@ -104,7 +102,7 @@ where
     for (index, input) in inputs.iter().enumerate() {
         let route = Arc::new(Route::new(input, &columns, &places));
         for group in input.groups() {
-            if group.is_whole && group.bytes >= LARGE_GROUP_BYTES && route.agrees(input, &columns) {
+            if group.is_large() && route.agrees(input, &columns) {
                 merge.encode(inputs, std::mem::take(&mut pending))?;
                 merge.copy(index, input, group, &route)?;
             } else if !route.read.is_empty() {
@@ -182,7 +180,7 @@ impl<W: Write + Send> Merge<W> {
         let write =
             |group: Vec<Vec<Chunk>>| file.write(group.into_iter().flatten()).map_err(MergeError::Write);
         let lanes = std::mem::take(&mut self.lanes);
-        self.lanes = lanes::run(lanes, lanes::threads(), new_tools, next, write)?;
+        self.lanes = lanes::run(lanes, lanes::threads(), take_tools, next, write)?;
         Ok(())
     }
 
@@ -196,7 +194,7 @@ impl<W: Write + Send> Merge<W> {
     ) -> Result<(), MergeError> {
         let failed = |error: ParquetError| MergeError::Input { input: index, source: error.into() };
         let (reader, metadata) = input.indexed().map_err(failed)?;
-        let mut tools = new_tools()?;
+        let mut tools = take_tools()?;
         let encoders = self.lanes.iter_mut().flat_map(|lane| &mut lane.encoders);
         let chunks = encoders.zip(&route.sources).map(|(encoder, source)| {
             if let Some(source) = source {
@@ -206,13 +204,14 @@ impl<W: Write + Send> Merge<W> {
             encoder.finish(&mut tools).map(join::Pages::new)
         });
         self.file.copy(chunks).map_err(failed)?;
+        tools.leave();
         self.rows += group.rows.len() as u64;
         Ok(())
     }
 }
 
-fn new_tools() -> Result<Tools, MergeError> {
-    Tools::new().map_err(|error| MergeError::Write(error.into()))
+fn take_tools() -> Result<Tools, MergeError> {
+    Tools::take().map_err(|error| MergeError::Write(error.into()))
 }
 
 /// Rows of one input on their way.
@@ -259,7 +258,7 @@ impl Lane for MergeLane {
         Ok(())
     }
 
-    fn end_group(&mut self, tools: &mut Tools) -> Result<Vec<Chunk>, MergeError> {
+    fn end_group(&mut self, _: bool, tools: &mut Tools) -> Result<Vec<Chunk>, MergeError> {
         let chunks = self.encoders.iter_mut().map(|encoder| encoder.finish(tools));
         chunks.collect::<Result<_, _>>().map_err(MergeError::Write)
     }

@@ -28,7 +28,9 @@ pub(crate) fn evidence(start: &[u8]) -> Option<String> {
     if let Some(at) = memchr(0, start) {
         return Some(format!("binary: a NUL at byte offset {at}, line {}", line_of(start, at)));
     }
-    let controls = start.iter().filter(|byte| is_control(**byte)).count();
+    // Counted in small numbers, which is done many bytes at a time.
+    let in_part = |part: &[u8]| usize::from(part.iter().map(|byte| u8::from(is_control(*byte))).sum::<u8>());
+    let controls: usize = start.chunks(usize::from(u8::MAX)).map(in_part).sum();
     if controls * 100 > start.len()
         && let Some(at) = start.iter().position(|byte| is_control(*byte))
     {
@@ -49,7 +51,8 @@ pub(crate) fn evidence(start: &[u8]) -> Option<String> {
 }
 
 fn is_control(byte: u8) -> bool {
-    byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c)
+    // Not `&&`, so that it takes no jumps.
+    (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r') & (byte != 0x0c)
 }
 
 fn line_of(text: &[u8], at: usize) -> usize {

@@ -20,6 +20,8 @@ const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 const MAX_RAW_BYTES: usize = 64 * 1024;
 /// Text read at once, and the most of a [`Batch`]. What is made of it fits into a processor's cache.
 pub(crate) const BATCH_BYTES: usize = 512 * 1024;
+/// The room for the first of it.
+const FIRST_BYTES: usize = 32 * 1024;
 /// How often, in one file, an open quote may make the reader look ahead and come back. After that, quotes may not
 /// span lines any more, so that no file takes time in the square of its length.
 const MAX_RETURNS: u32 = 64;
@@ -252,8 +254,8 @@ impl<R: Read> Records<R> {
         self.at.line += lines;
     }
 
-    /// Reads more, until the buffer is full: how much is read at once must not decide what is found. What has been given
-    /// out is overwritten; the buffer grows where it is full, or to hold `wanted`.
+    /// Reads more: a batch's text, `wanted` of it, or another batch's where there is that much. How much the input gives
+    /// at once must not decide what is found. What has been given out is overwritten.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -261,12 +263,17 @@ impl<R: Read> Records<R> {
             self.start = 0;
             self.raw = 0..0;
         }
-        let size = self.buffer.len().max(wanted.min(2 * MAX_RECORD_BYTES)).max(self.batch_bytes);
-        if self.end == self.buffer.len() || size > self.buffer.len() {
-            self.buffer.resize(size.max(self.end + self.batch_bytes), 0);
+        let mut target = wanted.min(2 * MAX_RECORD_BYTES).max(self.batch_bytes);
+        if self.end >= target {
+            target = self.end + self.batch_bytes;
         }
-        while self.end < self.buffer.len() && !self.ended {
-            match self.input.read(&mut self.buffer[self.end..]) {
+        while self.end < target && !self.ended {
+            // By and by, so that a small file does not take the time that it takes to clear a large buffer.
+            if self.end >= self.buffer.len() {
+                self.buffer.resize((4 * self.end).max(FIRST_BYTES).min(target), 0);
+            }
+            let room = self.buffer.len().min(target);
+            match self.input.read(&mut self.buffer[self.end..room]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -355,8 +362,7 @@ impl<R: Read> Records<R> {
         if end - scanned < bytes {
             let mut next = std::mem::take(&mut batch.text);
             let kept = end - scanned;
-            // Of one size, whatever it was used for before: what a batch is must follow from the text alone.
-            next.resize(self.batch_bytes.max(kept), 0);
+            next.resize(next.len().max(kept), 0);
             next[..kept].copy_from_slice(&self.buffer[scanned..end]);
             if self.start > 0 {
                 self.buffer.copy_within(self.start..end, 0);
@@ -530,40 +536,45 @@ const SAMPLE_RECORDS: usize = 100;
 /// Chooses the delimiter of a text by its start: of those that part the header, the one by which most records have
 /// as many fields as the header; then the one that makes the most fields; then the likelier.
 pub(crate) fn find_delimiter(text: &[u8], ended: bool) -> u8 {
-    let mut best = (DELIMITERS[0], 0, 1);
-    for delimiter in DELIMITERS {
-        let mut record = Record::default();
-        let mut header = 0;
-        let (mut records, mut alike) = (0_usize, 0_usize);
-        let mut at = 0;
-        while records < SAMPLE_RECORDS {
-            at += line_end(&text[at..]);
-            if line_end(&text[at..]) > 0 {
-                continue;
-            }
-            if at >= text.len() {
-                break;
-            }
-            let Parsed::Complete { whole, .. } = record.parse(&text[at..], delimiter, ended) else {
-                break;
-            };
-            if header == 0 {
-                header = record.fields.len();
-            }
-            records += 1;
-            alike += usize::from(record.fields.len() == header);
-            at += whole;
-        }
-        if header < 2 {
-            continue;
-        }
-        // Thousandths, so that one odd record in many does not outweigh the number of fields by chance of rounding.
-        let share = alike * 1_000 / records.max(1);
-        if (share, header) > (best.1, best.2) {
-            best = (delimiter, share, header);
+    let start = text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    let text = &text[start..];
+    let mut record = Record::default();
+    let header = |delimiter: u8| match record.parse(text, delimiter, ended) {
+        Parsed::Complete { .. } => (delimiter, record.fields.len()),
+        Parsed::Partial | Parsed::Unclosed => (delimiter, 0),
+    };
+    let mut likely = DELIMITERS.map(header).into_iter().filter(|(_, fields)| *fields > 1);
+    let Some(first) = likely.next() else { return DELIMITERS[0] };
+    // Mostly there is no other.
+    let Some(second) = likely.next() else { return first.0 };
+    let (mut best, mut most) = (first.0, (0, 0));
+    for (delimiter, fields) in [first, second].into_iter().chain(likely) {
+        let found = (thousandths_alike(text, delimiter, ended, fields), fields);
+        if found > most {
+            (best, most) = (delimiter, found);
         }
     }
-    best.0
+    best
+}
+
+/// How many of the first records have so many fields: in thousandths, so that one odd record in many does not outweigh
+/// the number of fields by chance of rounding.
+fn thousandths_alike(text: &[u8], delimiter: u8, ended: bool, fields: usize) -> usize {
+    let mut record = Record::default();
+    let (mut records, mut alike) = (0_usize, 0_usize);
+    let mut at = 0;
+    while records < SAMPLE_RECORDS && at < text.len() {
+        let blank = line_end(&text[at..]);
+        if blank > 0 {
+            at += blank;
+            continue;
+        }
+        let Parsed::Complete { whole, .. } = record.parse(&text[at..], delimiter, ended) else { break };
+        records += 1;
+        alike += usize::from(record.fields.len() == fields);
+        at += whole;
+    }
+    alike * 1_000 / records.max(1)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::digits;
 use crate::value::{self, Clock, Micros};
 
 /// A column's spelling.
@@ -140,19 +141,17 @@ pub(crate) fn decimal(text: &[u8], decimals: u8) -> Option<f64> {
     {
         return None;
     }
-    let mut mantissa = 0_u64;
-    for byte in digits[..point].iter().chain(&digits[point + 1..]) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        mantissa = mantissa * 10 + u64::from(digit);
-    }
+    let whole = digits::number(&digits[..point])?;
+    let mantissa = whole * digits::POWERS[decimals] + digits::number(&digits[point + 1..])?;
     // Both are exact, so that the one rounding gives the nearest double.
     #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
     let magnitude = mantissa as f64 / value::EXACT_POWERS[decimals];
     Some(if negative { -magnitude } else { magnitude })
 }
+
+/// Bytes of a timestamp to its minute, and of the longest offset.
+const MINUTE: usize = 16;
+const MAX_OFFSET: usize = 6;
 
 /// Reads timestamps of one form, one after the other: those that follow each other mostly share their minute.
 pub(crate) struct TimestampReader {
@@ -165,7 +164,7 @@ pub(crate) struct TimestampReader {
     separator: u8,
     offset_minutes: i64,
     /// `YYYY-MM-DDTHH:MM` as it was last read, and where that minute starts.
-    minute: [u8; 16],
+    minute: [u8; MINUTE],
     minute_micros: i64,
 }
 
@@ -186,7 +185,7 @@ impl TimestampReader {
             scale: 10_i64.pow(u32::try_from(6 - decimals).unwrap_or(0)),
             separator: u8::try_from(style.separator).unwrap_or(b'T'),
             offset_minutes: value::offset_minutes(offset).unwrap_or(i64::MIN),
-            minute: [0; 16],
+            minute: [0; MINUTE],
             minute_micros: 0,
         }
     }
@@ -197,7 +196,7 @@ impl TimestampReader {
         if text.len() != self.length || self.decimals > 6 {
             return None;
         }
-        let (minute, rest) = text.split_first_chunk::<16>()?;
+        let (minute, rest) = text.split_first_chunk::<MINUTE>()?;
         if *minute != self.minute {
             self.start_minute(minute)?;
         }
@@ -227,14 +226,16 @@ impl TimestampReader {
     }
 
     #[cold]
-    fn start_minute(&mut self, text: &[u8; 16]) -> Option<()> {
+    fn start_minute(&mut self, text: &[u8; MINUTE]) -> Option<()> {
         if text[10] != self.separator || self.offset_minutes == i64::MIN {
             return None;
         }
         // With the offset, since together they may leave the years that are held.
-        let mut whole = text.to_vec();
-        whole.extend_from_slice(&self.offset);
-        self.minute_micros = value::timestamp(&whole)?.value.micros;
+        let mut whole = [0; MINUTE + MAX_OFFSET];
+        let (minute, rest) = whole.split_at_mut(MINUTE);
+        minute.copy_from_slice(text);
+        rest.get_mut(..self.offset.len())?.copy_from_slice(&self.offset);
+        self.minute_micros = value::timestamp(&whole[..MINUTE + self.offset.len()])?.value.micros;
         self.minute = *text;
         Some(())
     }

@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::convert::Stop;
 use crate::encode::Tools;
 use crate::lanes::Lane;
-use crate::style::Style;
+use crate::style::{Style, TimestampReader};
 use crate::types::{Pin, Type, TypeSet};
 use crate::value::{self, Fit};
 
@@ -33,9 +33,9 @@ impl Votes {
         Self { pin, types: TypeSet::ALL, odd: TypeSet::TEXT, words: false }
     }
 
-    /// Lets a batch's values count.
-    pub(crate) fn see(&mut self, batch: &Batch, column: usize) {
-        for span in batch.column(column) {
+    /// Lets the values of a batch's first rows count.
+    pub(crate) fn see(&mut self, batch: &Batch, column: usize, rows: usize) {
+        for span in batch.column(column).take(rows) {
             let text = &batch.text[span.range()];
             if is_null(text, self.pin) {
                 self.words |= !text.is_empty();
@@ -63,7 +63,10 @@ impl Votes {
     }
 }
 
-/// Chooses the style in which most values of a batch are, as far as it is one; `None` where there is no value.
+/// Values by which a style is chosen.
+const STYLE_VALUES: usize = 256;
+
+/// Chooses the style in which most of a batch's first values are, as far as it is one; `None` where there is no value.
 pub(crate) fn style(batch: &Batch, column: usize, kind: Type, pin: Option<Pin>) -> Option<Style> {
     let mut values = batch
         .column(column)
@@ -81,9 +84,16 @@ pub(crate) fn style(batch: &Batch, column: usize, kind: Type, pin: Option<Pin>) 
     if style == Style::Canonical {
         return Some(style);
     }
+    let mut timestamps = match &style {
+        Style::Timestamp(style) => Some(TimestampReader::new(style)),
+        _ => None,
+    };
     let (mut alike, mut canonical) = (0, 0);
-    for text in values {
-        alike += usize::from(of(text) == style);
+    for text in values.take(STYLE_VALUES) {
+        alike += usize::from(match &mut timestamps {
+            Some(reader) => reader.read(text).is_some(),
+            None => of(text) == style,
+        });
         canonical += usize::from(value::fit(text, TypeSet::of(&[kind])).canonical.has(kind));
     }
     // Timestamps of one form are read faster, also where the form is the type's own.
@@ -115,12 +125,12 @@ impl Lane for SurveyLane {
 
     fn take(&mut self, batch: &Batch, _: &mut Tools) -> Result<(), Stop> {
         for (index, votes) in (self.first..).zip(&mut self.columns) {
-            votes.see(batch, index);
+            votes.see(batch, index, usize::MAX);
         }
         Ok(())
     }
 
-    fn end_group(&mut self, _: &mut Tools) -> Result<Self::Yield, Stop> {
+    fn end_group(&mut self, _: bool, _: &mut Tools) -> Result<Self::Yield, Stop> {
         Ok(None)
     }
 }

@@ -4,8 +4,9 @@
 //! canonical one, that is, what the type renders the value as; where it is not, a fragment keeps the text beside
 //! the value. The law between them: what a type renders, it parses to the same value, as canonical.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
+use crate::digits;
 use crate::types::{Type, TypeSet};
 
 /// A value, and whether its text is the one that its type renders it as.
@@ -103,14 +104,7 @@ pub(crate) fn int64(text: &[u8]) -> Option<i64> {
     if !(1..=19).contains(&digits.len()) || digits[0] == b'0' {
         return None;
     }
-    let mut magnitude = 0_u64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        magnitude = magnitude * 10 + u64::from(digit);
-    }
+    let magnitude = digits::number(digits)?;
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
@@ -143,7 +137,7 @@ pub(crate) fn float64(text: &[u8]) -> Option<Parsed<f64>> {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    let scanned = scan(unsigned)?;
+    let scanned = scan_plain(unsigned).or_else(|| scan(unsigned))?;
     let decimal = scanned.decimal;
     let sign = if negative { -1.0 } else { 1.0 };
     if decimal.digits == 0 {
@@ -159,6 +153,9 @@ pub(crate) fn float64(text: &[u8]) -> Option<Parsed<f64>> {
         let mantissa = decimal.mantissa as f64;
         let power = EXACT_POWERS.get(decimal.exponent.unsigned_abs() as usize)?;
         if decimal.exponent < 0 { mantissa / power } else { mantissa * power }
+    } else if let Some(magnitude) = likely(decimal).filter(|likely| is_shortest(*likely, unsigned, decimal)) {
+        // What is the shortest form of a double reads back as that double.
+        magnitude
     } else {
         let magnitude: f64 = std::str::from_utf8(unsigned).ok()?.parse().ok()?;
         // 15 digits come back only where doubles are normal; else, and from 16 on, look.
@@ -205,6 +202,52 @@ struct Scanned {
     has_exponent: bool,
     /// Digits before the point, no zero at the end of those after it.
     is_tidy: bool,
+}
+
+/// The double nearest to a decimal, or one beside it.
+fn likely(decimal: Decimal) -> Option<f64> {
+    let power = EXACT_POWERS.get(usize::try_from(-decimal.exponent).ok()?)?;
+    #[expect(clippy::cast_precision_loss, reason = "what is lost is made up for below")]
+    let rounded = decimal.mantissa as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "it was a whole number before")]
+    #[expect(clippy::cast_precision_loss, reason = "a rounding is small")]
+    let lost = (i128::from(decimal.mantissa) - rounded as i128) as f64;
+    let quotient = rounded / power;
+    let remainder = quotient.mul_add(-power, rounded) + lost;
+    Some(quotient + remainder / power)
+}
+
+/// Whether a double's shortest form is this decimal, which stands there as `text`.
+fn is_shortest(magnitude: f64, text: &[u8], decimal: Decimal) -> bool {
+    let mut buffer = zmij::Buffer::new();
+    let rendered = buffer.format_finite(magnitude).as_bytes();
+    rendered == text || scan(rendered).is_some_and(|scanned| scanned.decimal == decimal)
+}
+
+/// Reads a decimal number without a sign and an exponent, of few digits; `None` where it is another.
+#[inline]
+fn scan_plain(text: &[u8]) -> Option<Scanned> {
+    let point = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+    let (whole, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+    let is_plain = (1..=19).contains(&(whole.len() + fraction.len()))
+        && !(whole.len() > 1 && whole[0] == b'0')
+        && (point == text.len() || !fraction.is_empty());
+    if !is_plain {
+        return None;
+    }
+    let mut mantissa = digits::number(whole)? * digits::POWERS[fraction.len()] + digits::number(fraction)?;
+    let mut exponent = -i32::try_from(fraction.len()).ok()?;
+    let is_tidy = !whole.is_empty() && (fraction.is_empty() || !fraction.ends_with(b"0"));
+    if mantissa == 0 {
+        exponent = 0;
+    } else if text.ends_with(b"0") {
+        while mantissa.is_multiple_of(10) {
+            mantissa /= 10;
+            exponent += 1;
+        }
+    }
+    let digits = digits_of(mantissa);
+    Some(Scanned { decimal: Decimal { mantissa, exponent, digits }, has_exponent: false, is_tidy })
 }
 
 /// Reads a decimal number without a sign.
@@ -280,9 +323,8 @@ fn scan(text: &[u8]) -> Option<Scanned> {
 
 /// The shortest decimal that reads back as this finite double, which is not negative.
 fn shortest(magnitude: f64) -> Option<Decimal> {
-    let mut rendered = Short::default();
-    write!(rendered, "{magnitude:e}").ok()?;
-    scan(rendered.bytes()).map(|scanned| scanned.decimal)
+    let mut buffer = zmij::Buffer::new();
+    scan(buffer.format_finite(magnitude).as_bytes()).map(|scanned| scanned.decimal)
 }
 
 fn digits_of(mantissa: u64) -> i32 {

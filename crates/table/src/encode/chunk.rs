@@ -19,6 +19,7 @@ use super::dictionary::Dictionary;
 use super::statistics::{self, Bounds};
 use super::values::{Booleans, Form, Numbers, Page, TRIAL_VALUES, Texts};
 use crate::batch::Span;
+use crate::pool::Pool;
 use crate::types::Type;
 
 /// Level 1: measured, it is where time and size balance best for tables of this kind.
@@ -27,8 +28,9 @@ const ZSTD_LEVEL: i32 = 1;
 const BUDGET_BYTES: usize = 16 * 1024 * 1024;
 /// No header of a page is longer.
 const HEADER_BYTES: usize = 64;
-const MAX_PAGE_ROWS: usize = 20_000;
-const MAX_PAGE_BYTES: usize = 256 * 1024;
+const MAX_PAGE_ROWS: usize = 128 * 1024;
+/// What other writers take as well. Of larger pages more repeats itself, and they are found sooner to be random.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 const MAX_DICTIONARY_BYTES: usize = 1024 * 1024;
 
 /// How much of a column may be in memory before it is encoded.
@@ -59,9 +61,20 @@ pub(crate) struct Tools {
     compressed: Vec<u8>,
 }
 
+static TOOLS: Pool<Tools> = Pool::new();
+
 impl Tools {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(ZSTD_LEVEL)?, page: Vec::new(), compressed: Vec::new() })
+    pub(crate) fn take() -> io::Result<Self> {
+        let new = || {
+            let compressor = Compressor::new(ZSTD_LEVEL)?;
+            Ok(Self { compressor, page: Vec::new(), compressed: Vec::new() })
+        };
+        TOOLS.take().map_or_else(new, Ok)
+    }
+
+    /// Leaves them to whoever takes them next.
+    pub(crate) fn leave(self) {
+        TOOLS.put(self);
     }
 
     /// Compresses what was written to `page`. Gives it back with its header, and how large both were before.
@@ -100,6 +113,35 @@ struct Written {
     nans: u64,
 }
 
+static BOOLEANS: Pool<Booleans> = Pool::new();
+static INTEGERS: Pool<Numbers<i64>> = Pool::new();
+static DOUBLES: Pool<Numbers<f64>> = Pool::new();
+static DAYS: Pool<Numbers<i32>> = Pool::new();
+static TEXTS: Pool<Texts> = Pool::new();
+static DICTIONARIES: Pool<Dictionary> = Pool::new();
+/// No more memory of one column is handed on.
+const KEPT_BYTES: usize = 32 * 1024;
+
+impl Drop for ChunkEncoder {
+    fn drop(&mut self) {
+        let mut dictionary = std::mem::take(&mut self.dictionary);
+        if dictionary.size() <= KEPT_BYTES {
+            dictionary.clear();
+            DICTIONARIES.put(dictionary);
+        }
+        if self.page().empty() > KEPT_BYTES {
+            return;
+        }
+        match std::mem::replace(&mut self.values, Values::Boolean(Booleans::default())) {
+            Values::Boolean(page) => BOOLEANS.put(page),
+            Values::Int64(page) => INTEGERS.put(page),
+            Values::Float64(page) => DOUBLES.put(page),
+            Values::Date(page) => DAYS.put(page),
+            Values::Text(page) => TEXTS.put(page),
+        }
+    }
+}
+
 /// A column, chunk after chunk.
 pub(crate) struct ChunkEncoder {
     kind: Type,
@@ -127,20 +169,20 @@ pub(crate) struct ChunkEncoder {
 impl ChunkEncoder {
     pub(crate) fn new(kind: Type, descriptor: ColumnDescPtr, limits: Limits) -> Self {
         let (values, first_form) = match kind {
-            Type::Boolean => (Values::Boolean(Booleans { values: Vec::new() }), Form::Direct),
+            Type::Boolean => (Values::Boolean(BOOLEANS.take().unwrap_or_default()), Form::Direct),
             Type::Int64 | Type::TimestampUtc | Type::TimestampLocal => {
-                (Values::Int64(Numbers::new()), Form::Indices)
+                (Values::Int64(INTEGERS.take().unwrap_or_default()), Form::Indices)
             }
-            Type::Float64 => (Values::Float64(Numbers::new()), Form::Indices),
-            Type::Date => (Values::Date(Numbers::new()), Form::Indices),
-            Type::Text => (Values::Text(Texts::new()), Form::Indices),
+            Type::Float64 => (Values::Float64(DOUBLES.take().unwrap_or_default()), Form::Indices),
+            Type::Date => (Values::Date(DAYS.take().unwrap_or_default()), Form::Indices),
+            Type::Text => (Values::Text(TEXTS.take().unwrap_or_default()), Form::Indices),
         };
         Self {
             kind,
             descriptor,
             limits,
             values,
-            dictionary: Dictionary::new(),
+            dictionary: DICTIONARIES.take().unwrap_or_default(),
             form: first_form,
             first_form,
             page_rows: 0,
@@ -300,7 +342,7 @@ impl ChunkEncoder {
 
     #[inline]
     fn is_dictionary_full(&self) -> bool {
-        self.form == Form::Indices && self.dictionary.bytes().len() > self.limits.dictionary_bytes
+        self.form == Form::Indices && self.dictionary.size() > self.limits.dictionary_bytes
     }
 
     fn page(&mut self) -> &mut dyn Page {
@@ -321,8 +363,7 @@ impl ChunkEncoder {
     #[cold]
     fn end_page(&mut self, tools: &mut Tools) -> Result<()> {
         let form = self.form;
-        let is_in_vain =
-            self.is_dictionary_in_vain() && self.count >= TRIAL_VALUES.min(self.limits.page_rows as u64);
+        let is_in_vain = self.is_dictionary_in_vain() && (self.count >= TRIAL_VALUES || self.is_page_full());
         if is_in_vain || self.is_dictionary_full() {
             self.form = Form::Direct;
             if is_in_vain {
@@ -339,9 +380,12 @@ impl ChunkEncoder {
 
     /// The values of the present page that were numbered are taken as they are; nothing refers to the dictionary then.
     fn spell_out(&mut self) {
-        let mut dictionary = std::mem::replace(&mut self.dictionary, Dictionary::new());
+        let mut dictionary = std::mem::take(&mut self.dictionary);
         self.page().spell_out(&dictionary);
-        dictionary.clear();
+        if dictionary.size() <= KEPT_BYTES {
+            dictionary.clear();
+            DICTIONARIES.put(dictionary);
+        }
         if let Values::Text(page) = &mut self.values {
             page.restart();
         }

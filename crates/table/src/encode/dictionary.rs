@@ -32,19 +32,27 @@ pub(super) struct Dictionary {
 
 const FIRST_SLOTS: usize = 64;
 
-impl Dictionary {
-    pub(super) fn new() -> Self {
+impl Default for Dictionary {
+    fn default() -> Self {
         // Nobody must be able to choose values that make finding slow. What is written does not depend on it.
         let state = RandomState::new();
         let seeds = [state.hash_one(0), state.hash_one(1)];
         Self { seeds, slots: Vec::new(), keys: Vec::new(), ends: Vec::new(), bytes: Vec::new() }
     }
+}
 
+impl Dictionary {
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// The size of the dictionary page.
+    /// About how much memory it takes: what it takes to find a value is mostly more than the value.
+    pub(super) fn size(&self) -> usize {
+        const KEY: usize = size_of::<Key>() + size_of::<u32>();
+        self.bytes.len() + self.keys.len() * KEY + size_of_val(self.slots.as_slice())
+    }
+
+    /// The dictionary page.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -118,6 +118,7 @@ impl Number for f64 {
 }
 
 /// A page of numbers.
+#[derive(Default)]
 pub(super) struct Numbers<T> {
     indices: Vec<u32>,
     direct: Vec<T>,
@@ -125,10 +126,6 @@ pub(super) struct Numbers<T> {
 }
 
 impl<T: Number> Numbers<T> {
-    pub(super) fn new() -> Self {
-        Self { indices: Vec::new(), direct: Vec::new(), bounds: None }
-    }
-
     pub(super) fn append(&mut self, values: &[T], dictionary: Option<&mut Dictionary>) {
         let Some(bounds) = T::bounds(values) else { return };
         self.bounds = Some(match self.bounds {
@@ -145,14 +142,15 @@ impl<T: Number> Numbers<T> {
 }
 
 /// A page of texts.
+#[derive(Default)]
 pub(super) struct Texts {
     indices: Vec<u32>,
     /// Texts that have no numbers: their lengths, and they themselves, one after the other.
     lengths: Vec<i32>,
     direct: Vec<u8>,
-    /// The page in which each of the dictionary's entries was last seen.
+    /// The page in which each of the dictionary's entries was last seen, counted from 1.
     seen: Vec<u32>,
-    page: u32,
+    pages_before: u32,
     least: Bound,
     greatest: Bound,
     /// Bytes of texts, without their lengths.
@@ -177,19 +175,6 @@ impl Bound {
 }
 
 impl Texts {
-    pub(super) fn new() -> Self {
-        Self {
-            indices: Vec::new(),
-            lengths: Vec::new(),
-            direct: Vec::new(),
-            seen: Vec::new(),
-            page: 1,
-            least: Bound::default(),
-            greatest: Bound::default(),
-            text_bytes: 0,
-        }
-    }
-
     #[inline]
     pub(super) fn append(&mut self, buffer: &[u8], span: Span, dictionary: Option<&mut Dictionary>) {
         let text = &buffer[span.range()];
@@ -210,8 +195,9 @@ impl Texts {
         if index == self.seen.len() {
             self.seen.push(0);
         }
-        if self.seen[index] != self.page {
-            self.seen[index] = self.page;
+        let now = self.pages_before + 1;
+        if self.seen[index] != now {
+            self.seen[index] = now;
             self.look(buffer, span);
         }
     }
@@ -262,6 +248,7 @@ fn length_of(text: &[u8]) -> i32 {
 }
 
 /// A page of booleans.
+#[derive(Default)]
 pub(super) struct Booleans {
     pub(super) values: Vec<bool>,
 }
@@ -276,6 +263,9 @@ pub(super) trait Page {
 
     /// From now on directly: also what is here already, by numbers of this dictionary.
     fn spell_out(&mut self, dictionary: &Dictionary);
+
+    /// Forgets what is here. Gives back how much memory it holds on to.
+    fn empty(&mut self) -> usize;
 }
 
 impl<T: Number> Page for Numbers<T> {
@@ -301,6 +291,13 @@ impl<T: Number> Page for Numbers<T> {
     fn spell_out(&mut self, dictionary: &Dictionary) {
         self.direct.extend(self.indices.drain(..).map(|index| T::read(dictionary.value(index))));
     }
+
+    fn empty(&mut self) -> usize {
+        self.indices.clear();
+        self.direct.clear();
+        self.bounds = None;
+        self.indices.capacity() * size_of::<u32>() + self.direct.capacity() * size_of::<T>()
+    }
 }
 
 impl Page for Texts {
@@ -316,7 +313,7 @@ impl Page for Texts {
         self.indices.clear();
         self.lengths.clear();
         self.direct.clear();
-        self.page += 1;
+        self.pages_before += 1;
         self.text_bytes = 0;
         let bounds = self.least.is_set.then(|| (self.least.text.clone(), self.greatest.text.clone()));
         self.least.is_set = false;
@@ -325,9 +322,27 @@ impl Page for Texts {
     }
 
     fn spell_out(&mut self, dictionary: &Dictionary) {
-        for index in std::mem::take(&mut self.indices) {
-            self.write(&dictionary.value(index)[LENGTH..]);
+        for place in 0..self.indices.len() {
+            self.write(&dictionary.value(self.indices[place])[LENGTH..]);
         }
+        self.indices.clear();
+    }
+
+    fn empty(&mut self) -> usize {
+        let numbers = [&mut self.indices, &mut self.seen];
+        let mut held = self.lengths.capacity() * LENGTH + self.direct.capacity();
+        for numbers in numbers {
+            numbers.clear();
+            held += numbers.capacity() * size_of::<u32>();
+        }
+        self.lengths.clear();
+        self.direct.clear();
+        self.text_bytes = 0;
+        for bound in [&mut self.least, &mut self.greatest] {
+            bound.is_set = false;
+            held += bound.text.capacity();
+        }
+        held
     }
 }
 
@@ -345,4 +360,9 @@ impl Page for Booleans {
     }
 
     fn spell_out(&mut self, _: &Dictionary) {}
+
+    fn empty(&mut self) -> usize {
+        self.values.clear();
+        self.values.capacity()
+    }
 }
