@@ -659,7 +659,7 @@ mod tests {
         use parquet::file::reader::{FileReader, SerializedFileReader};
         use parquet::file::serialized_reader::ReadOptionsBuilder;
 
-        let csv = format!("a,b\n{}", "1,x\n".repeat(50_000));
+        let csv = format!("a,b\n{}", "1,x\n".repeat(300_000));
         let output = merged(&[fragment(csv, "")], "").0;
         let options = ReadOptionsBuilder::new().with_page_index().build();
         let reader = SerializedFileReader::new_with_options(output, options).unwrap();

@@ -152,7 +152,13 @@ pub(crate) fn slow_float(text: &str) -> Option<f64> {
         return None;
     }
     let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
-    (strip(text)? == strip(&format!("{value:e}"))?).then_some(value)
+    // The nearest of the shortest: the standard library rounds to a given number of digits with ties to even, but knows
+    // only of itself how many there must be. At a power of two the nearest of that length may read as another double.
+    let short = format!("{value:e}");
+    let digits = strip(&short)?.0.len();
+    let even = format!("{value:.*e}", digits.saturating_sub(1));
+    let shortest = if even.parse() == Ok(value) { even } else { short };
+    (strip(text)? == strip(&shortest)?).then_some(value)
 }
 
 /// Microseconds, and whether an offset stood there.

@@ -494,10 +494,27 @@ pub(crate) fn write_int64(out: &mut impl fmt::Write, value: i64) -> fmt::Result 
 /// Writes the shortest decimal that reads back as this double: `1`, `0.1`, `-0`, `NaN`; with an exponent only below
 /// 0.00001 and from 10^16 on.
 pub(crate) fn write_float64(out: &mut impl fmt::Write, value: f64) -> fmt::Result {
-    let magnitude = value.abs();
-    #[expect(clippy::cast_precision_loss, reason = "10^16 is exact")]
-    let plain = value == 0.0 || (1e-5..PLAIN_BELOW as f64).contains(&magnitude);
-    if plain || !value.is_finite() { write!(out, "{value}") } else { write!(out, "{value:e}") }
+    if !value.is_finite() || value == 0.0 {
+        return write!(out, "{value}");
+    }
+    // Not by the standard library's formatting: of two shortest decimals that are equally near it takes the upper one
+    // where all others, that write CSV files, take the even one.
+    let Some(Decimal { mantissa, exponent, digits }) = shortest(value.abs()) else { return Err(fmt::Error) };
+    if value < 0.0 {
+        out.write_char('-')?;
+    }
+    let first = exponent + digits - 1;
+    let point = usize::try_from(if PLAIN.contains(&first) { first + 1 } else { 1 });
+    let digits = digits.unsigned_abs() as usize;
+    match point {
+        Ok(point) if point >= digits => write!(out, "{mantissa}{:0<1$}", "", point - digits)?,
+        Ok(point) if point > 0 => {
+            let power = digits::POWERS[digits - point];
+            write!(out, "{}.{:02$}", mantissa / power, mantissa % power, digits - point)?;
+        }
+        _ => write!(out, "0.{:0<1$}{mantissa}", "", (-1 - first).unsigned_abs() as usize)?,
+    }
+    if PLAIN.contains(&first) { Ok(()) } else { write!(out, "e{first}") }
 }
 
 /// Writes `YYYY-MM-DD` for days since 1970.
@@ -840,6 +857,9 @@ mod tests {
             "-?[0-9]{0,20}(\\.[0-9]{0,20})?([eE][+-]?[0-9]{0,3})?",
             any::<f64>().prop_map(|value| format!("{value}")),
             any::<f64>().prop_map(|value| format!("{value:e}")),
+            any::<f64>().prop_map(|value| zmij::Buffer::new().format(value).to_owned()),
+            // Exact ties between two shortest decimals are common among these.
+            (0..1_u64 << 53).prop_map(|value| zmij::Buffer::new().format(value as f64 / 8.0).to_owned()),
             any::<i64>().prop_map(|value| value.to_string()),
             (any::<i32>(), 0..8_usize)
                 .prop_map(|(value, places)| format!("{:.places$}", f64::from(value) / 1e4)),
@@ -863,6 +883,19 @@ mod tests {
             write_float64(&mut text, value).unwrap();
             let found = float64(text.as_bytes());
             prop_assert_eq!(found.map(|found| (found.value.to_bits(), found.canonical)), Some((value.to_bits(), true)));
+        }
+
+        #[test]
+        fn a_double_is_rendered_as_elsewhere(value in prop_oneof![any::<f64>(), (0..1_u64 << 53).prop_map(|value| value as f64 / 8.0)]) {
+            let mut text = String::new();
+            write_float64(&mut text, value).unwrap();
+            // The standard library's layout, with other digits only in a tie.
+            let plain = value == 0.0 || (1e-5..1e16).contains(&value.abs()) || !value.is_finite();
+            let theirs = if plain { format!("{value}") } else { format!("{value:e}") };
+            prop_assert_eq!(text.len(), theirs.len());
+            if text != theirs {
+                prop_assert_eq!(slow_float(&text).map(f64::to_bits), Some(value.to_bits()), "{} {}", text, theirs);
+            }
         }
 
         #[test]
