@@ -50,8 +50,8 @@ pub(crate) fn evidence(start: &[u8]) -> Option<String> {
     is_json(trimmed).then(|| format!("JSON: it begins like an object at byte offset {offset}, line {line}"))
 }
 
+#[expect(clippy::needless_bitwise_bool, reason = "without jumps it is done many bytes at a time")]
 fn is_control(byte: u8) -> bool {
-    // Not `&&`, so that it takes no jumps.
     (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r') & (byte != 0x0c)
 }
 

@@ -4,7 +4,7 @@
 
 use super::bits::write_varint;
 
-/// Deltas that have one least one, and the parts that each have a width of their own: as `parquet-java` writes them.
+/// Deltas that have one smallest one, and the parts that each have a width of their own: as `parquet-java` writes them.
 const BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
 const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
@@ -18,17 +18,18 @@ pub(super) fn write_numbers<T: Copy + Into<i64>>(values: &[T], out: &mut Vec<u8>
     write_zigzag(last, out);
     for block in values.get(1..).unwrap_or_default().chunks(BLOCK) {
         let mut deltas = [0; BLOCK];
-        let mut least = i64::MAX;
+        let mut smallest = i64::MAX;
         for (delta, value) in deltas.iter_mut().zip(block) {
             let value = (*value).into();
             *delta = value.wrapping_sub(last);
             last = value;
-            least = least.min(*delta);
+            smallest = smallest.min(*delta);
         }
-        write_zigzag(least, out);
+        write_zigzag(smallest, out);
         let mut parts = [[0; MINIBLOCK]; MINIBLOCKS];
-        let above_least = deltas[..block.len()].iter().map(|delta| delta.wrapping_sub(least).cast_unsigned());
-        for (place, delta) in parts.as_flattened_mut().iter_mut().zip(above_least) {
+        let above_smallest =
+            deltas[..block.len()].iter().map(|delta| delta.wrapping_sub(smallest).cast_unsigned());
+        for (place, delta) in parts.as_flattened_mut().iter_mut().zip(above_smallest) {
             *place = delta;
         }
         let widths =
