@@ -17,7 +17,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -111,16 +110,15 @@ def main() -> None:
         sys.exit(f"{CONVERT.relative_to(ROOT)} is not built; `just bench` does that, and runs this")
     available = sorted(os.sched_getaffinity(0))
     core_counts = [count for count in (1, 2) if count <= len(available)]
-    flags = shlex.split(options.flags)
     datasets = [prepare(name, options.quick) for name in options.only]
     out = WORK / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     for data in datasets:
-        check(data, available, core_counts, flags, out)
+        check(data, available, core_counts, out)
     # What is still to be written to the disk shall not be written while somebody is timed.
     os.sync()
-    results = measure(datasets, available, core_counts, flags, options.rounds, out)
+    results = measure(datasets, available, core_counts, options.rounds, out)
     shutil.rmtree(out)
     text = report(datasets, core_counts, results, options)
     # The report in the repository is of everything, at full size.
@@ -163,7 +161,6 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="runs of each, of which the median counts (default 5)",
     )
-    add("--flags", default="", help="given to `convert` before the files, as in --flags='--a b'")
     return parser.parse_args()
 
 
@@ -192,13 +189,13 @@ def bytes_in(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.csv"))
 
 
-def check(data: Data, available: list[int], core_counts: list[int], flags: list[str], out: Path) -> None:
+def check(data: Data, available: list[int], core_counts: list[int], out: Path) -> None:
     """Whether all tools make the same of it, on any number of cores. It also brings the files into memory."""
     reference, other = out / "windrow.parquet", out / "other.parquet"
     for cores in core_counts:
         progress(f"{data.name}: comparing results on {cores_text(cores)}")
         made = reference if cores == core_counts[0] else other
-        execute(WINDROW, windrow_command(data, flags, made), available[:cores], out)
+        execute(WINDROW, windrow_command(data, made), available[:cores], out)
         if made == reference:
             compare("Windrow's result is not exact", "exact", data.name, reference, *data.files)
         else:
@@ -217,8 +214,8 @@ def compare(otherwise: str, *arguments: object) -> None:
         sys.exit(f"\n{otherwise}:\n{result.stdout}{result.stderr}")
 
 
-def windrow_command(data: Data, flags: list[str], output: Path) -> list[str]:
-    return [str(CONVERT), *flags, *map(str, data.files), str(output)]
+def windrow_command(data: Data, output: Path) -> list[str]:
+    return [str(CONVERT), *map(str, data.files), str(output)]
 
 
 def peer_command(data: Data, peer: Peer, cores: int, output: Path) -> list[str]:
@@ -260,7 +257,6 @@ def measure(
     datasets: list[Data],
     available: list[int],
     core_counts: list[int],
-    flags: list[str],
     rounds: int,
     out: Path,
 ) -> Results:
@@ -273,7 +269,7 @@ def measure(
                 name = tool if tool == WINDROW else tool.name
                 progress(f"Round {number} of {rounds}: {data.name}, {cores_text(cores)}, {name}")
                 if tool == WINDROW:
-                    command = windrow_command(data, flags, output)
+                    command = windrow_command(data, output)
                 else:
                     command = peer_command(data, tool, cores, output)
                 run = execute(name, command, available[:cores], out)

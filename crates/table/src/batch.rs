@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use crate::pool::Pool;
 use crate::records::{Found, Place};
 
 /// Zeros after the text, so that a column can take eight bytes of it at once wherever a field starts.
 const PADDING: [u8; 8] = [0; 8];
 
 /// Records that follow each other, as places in one text.
-#[derive(Default)]
 pub(crate) struct Batch {
     /// The text; what stood in quotes otherwise than it is meant; padding.
     pub(crate) text: Vec<u8>,
@@ -23,6 +23,43 @@ pub(crate) struct Batch {
     pub(crate) rows: Vec<Row>,
     /// Records that are no rows.
     pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// Texts, and the places of fields and rows in them, of small batches that are done with.
+pub(crate) static TEXTS: Pool<Vec<u8>> = Pool::new();
+static PLACES: Pool<(Vec<Span>, Vec<Row>)> = Pool::new();
+/// No more of one batch's text is handed on.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Hands a text's memory on, unless it is large.
+pub(crate) fn hand_on(text: Vec<u8>) {
+    if (1..=KEPT_BYTES).contains(&text.capacity()) {
+        TEXTS.put(text);
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        let (spans, rows) = PLACES.take().unwrap_or_default();
+        Self {
+            text: Vec::new(),
+            place: Place::default(),
+            columns: 0,
+            spans,
+            meant: Vec::new(),
+            rows,
+            unreadable: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        hand_on(std::mem::take(&mut self.text));
+        if self.spans.capacity() * size_of::<Span>() <= KEPT_BYTES {
+            PLACES.put((std::mem::take(&mut self.spans), std::mem::take(&mut self.rows)));
+        }
+    }
 }
 
 /// A field: bytes of the text.

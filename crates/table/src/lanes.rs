@@ -74,6 +74,8 @@ struct State<L: Lane> {
     /// The group that each lane is at, counted from the first in `groups`.
     group_of: Vec<usize>,
     failed: Option<L::Error>,
+    /// Threads that wait for something to do.
+    waiting: usize,
     /// Nothing more is to be done: all is, or something failed, or somebody panicked.
     ended: bool,
 }
@@ -113,6 +115,7 @@ pub(crate) fn run<L: Lane>(
         groups: VecDeque::new(),
         group_of,
         failed: None,
+        waiting: 0,
         ended: false,
     };
     // One thread alone does well to keep to the batch that is at hand.
@@ -142,14 +145,29 @@ struct End<'a, L: Lane>(&'a Shared<L>);
 
 impl<L: Lane> Drop for End<'_, L> {
     fn drop(&mut self) {
-        self.0.lock().ended = true;
-        self.0.changed.notify_all();
+        let mut state = self.0.lock();
+        state.ended = true;
+        self.0.tell(&state);
     }
 }
 
 impl<L: Lane> Shared<L> {
     fn lock(&self) -> MutexGuard<'_, State<L>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State<L>>) -> MutexGuard<'a, State<L>> {
+        state.waiting += 1;
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state
+    }
+
+    /// Tells those who wait that something has changed. Where nobody does, it saves a call of the system.
+    fn tell(&self, state: &State<L>) {
+        if state.waiting > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Fills batches, writes groups, and helps where there is nothing of either to do.
@@ -199,18 +217,18 @@ impl<L: Lane> Shared<L> {
                         state.groups.push_back((0..lanes).map(|_| None).collect());
                     }
                 }
-                self.changed.notify_all();
+                self.tell(&state);
             } else if let Some(work) = state.work() {
                 drop(state);
                 let done = work.run(&mut tools);
                 state = self.lock();
                 state.put_back(done);
-                self.changed.notify_all();
+                self.tell(&state);
             } else if !more && state.jobs.is_empty() && state.groups.is_empty() {
                 tools.leave();
                 return Ok(());
             } else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.wait(state);
             }
         }
     }
@@ -230,9 +248,9 @@ impl<L: Lane> Shared<L> {
                 let done = work.run(&mut tools);
                 state = self.lock();
                 state.put_back(done);
-                self.changed.notify_all();
+                self.tell(&state);
             } else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.wait(state);
             }
         }
         tools.leave();

@@ -29,6 +29,8 @@ use crate::value::{self, Micros};
 /// A row group that is written anew holds so much of texts and numbers, or so many rows and one more batch.
 const GROUP_BYTES: usize = 48 * 1024 * 1024;
 const GROUP_ROWS: usize = ROW_GROUP_ROWS - 8192;
+/// Small inputs are taken together until they are worth being handed from one thread to another.
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// Stands in an output that would have no column: DuckDB, for one, refuses a file without columns, and with it every
 /// query over the folder that it lies in. The name is the one that an empty header field gets.
@@ -147,34 +149,45 @@ impl<W: Write + Send> Merge<W> {
         let mut reading = None;
         let (mut group_rows, mut group_bytes) = (0, 0);
         let rows = &mut self.rows;
-        let next = |next: &mut Rows| loop {
-            if group_rows > GROUP_ROWS || group_bytes >= GROUP_BYTES {
-                (group_rows, group_bytes) = (0, 0);
-                return Ok(Next::EndOfGroup);
-            }
-            let (Part { input, group, route }, reader) = if let Some(reading) = &mut reading {
-                reading
-            } else {
-                let Some(part) = parts.next() else { return Ok(Next::End) };
-                let reader = inputs[part.input]
-                    .read(&part.group, Some(&part.route.read), &zstd)
-                    .map_err(|error| MergeError::Input { input: part.input, source: error.into() })?;
-                reading.insert((part, reader))
-            };
-            let failed = |error: ParquetError| MergeError::Input { input: *input, source: error.into() };
-            let Some(batch) = reader.next().transpose().map_err(|error| failed(error.into()))? else {
-                if !group.rows.is_empty() {
-                    return Err(failed(ParquetError::EOF(format!("{} rows are missing", group.rows.len()))));
+        let next = |Rows(next): &mut Rows| {
+            next.clear();
+            let mut bytes = 0;
+            loop {
+                let is_complete = group_rows > GROUP_ROWS || group_bytes >= GROUP_BYTES;
+                if !next.is_empty() && (is_complete || bytes >= BATCH_BYTES) {
+                    return Ok(Next::Batch);
                 }
-                reading = None;
-                continue;
-            };
-            group.rows.start += batch.num_rows();
-            *rows += batch.num_rows() as u64;
-            group_rows += batch.num_rows();
-            group_bytes += bytes_of(&batch);
-            *next = Rows(Some((route.clone(), batch)));
-            return Ok(Next::Batch);
+                if is_complete {
+                    (group_rows, group_bytes) = (0, 0);
+                    return Ok(Next::EndOfGroup);
+                }
+                let (Part { input, group, route }, reader) = if let Some(reading) = &mut reading {
+                    reading
+                } else {
+                    let Some(part) = parts.next() else {
+                        return Ok(if next.is_empty() { Next::End } else { Next::Batch });
+                    };
+                    let reader = inputs[part.input]
+                        .read(&part.group, Some(&part.route.read), &zstd)
+                        .map_err(|error| MergeError::Input { input: part.input, source: error.into() })?;
+                    reading.insert((part, reader))
+                };
+                let failed = |error: ParquetError| MergeError::Input { input: *input, source: error.into() };
+                let Some(batch) = reader.next().transpose().map_err(|error| failed(error.into()))? else {
+                    if !group.rows.is_empty() {
+                        let missing = format!("{} rows are missing", group.rows.len());
+                        return Err(failed(ParquetError::EOF(missing)));
+                    }
+                    reading = None;
+                    continue;
+                };
+                group.rows.start += batch.num_rows();
+                *rows += batch.num_rows() as u64;
+                group_rows += batch.num_rows();
+                group_bytes += bytes_of(&batch);
+                bytes += bytes_of(&batch);
+                next.push((route.clone(), batch));
+            }
         };
         let file = &mut self.file;
         let write =
@@ -214,9 +227,9 @@ fn take_tools() -> Result<Tools, MergeError> {
     Tools::take().map_err(|error| MergeError::Write(error.into()))
 }
 
-/// Rows of one input on their way.
+/// Rows on their way, of one input or of several small ones.
 #[derive(Default)]
-struct Rows(Option<(Arc<Route>, RecordBatch)>);
+struct Rows(Vec<(Arc<Route>, RecordBatch)>);
 
 /// Neighbouring columns of the merged object.
 struct MergeLane {
@@ -247,13 +260,14 @@ impl Lane for MergeLane {
     type Error = MergeError;
 
     fn take(&mut self, rows: &Rows, tools: &mut Tools) -> Result<(), MergeError> {
-        let Rows(Some((route, batch))) = rows else { return Ok(()) };
-        for (source, encoder) in route.sources[self.first..].iter().zip(&mut self.encoders) {
-            match source {
-                Some(source) => source.append(batch, encoder, tools),
-                None => encoder.append_nulls(batch.num_rows(), tools),
+        for (place, encoder) in (self.first..).zip(&mut self.encoders) {
+            for (route, batch) in &rows.0 {
+                match &route.sources[place] {
+                    Some(source) => source.append(batch, encoder, tools),
+                    None => encoder.append_nulls(batch.num_rows(), tools),
+                }
+                .map_err(MergeError::Write)?;
             }
-            .map_err(MergeError::Write)?;
         }
         Ok(())
     }

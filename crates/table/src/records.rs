@@ -11,7 +11,7 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
-use crate::batch::{Batch, Row, Unreadable};
+use crate::batch::{self, Batch, Row, Unreadable};
 use crate::scan::Scan;
 
 /// A record longer than this is not read. It bounds memory.
@@ -95,6 +95,12 @@ enum Parsed {
     Unclosed,
 }
 
+impl<R> Drop for Records<R> {
+    fn drop(&mut self) {
+        batch::hand_on(std::mem::take(&mut self.buffer));
+    }
+}
+
 impl<R: Read> Records<R> {
     /// Reads from the start of a text.
     pub(crate) fn new(input: R) -> Self {
@@ -102,7 +108,7 @@ impl<R: Read> Records<R> {
             input,
             batch_bytes: BATCH_BYTES,
             delimiter: b',',
-            buffer: Vec::new(),
+            buffer: batch::TEXTS.take().unwrap_or_default(),
             start: 0,
             end: 0,
             ended: false,

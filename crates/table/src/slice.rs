@@ -58,7 +58,7 @@ impl ChunkReader for FileSlice {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let mut rest = self.from(start)?;
+        let rest = self.from(start)?;
         // Before anything is allocated: the length may come from a damaged footer.
         if length as u64 > rest.len() {
             return Err(ParquetError::EOF(format!(
@@ -66,8 +66,11 @@ impl ChunkReader for FileSlice {
                 self.len()
             )));
         }
-        let mut bytes = vec![0; length];
-        rest.read_exact(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(length);
+        let read = rest.take(length as u64).read_to_end(&mut bytes)?;
+        if read < length {
+            return Err(ParquetError::EOF(format!("the file ends {} bytes too early", length - read)));
+        }
         Ok(bytes.into())
     }
 }

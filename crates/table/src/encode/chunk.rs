@@ -24,6 +24,10 @@ use crate::types::Type;
 
 /// Level 1: measured, it is where time and size balance best for tables of this kind.
 const ZSTD_LEVEL: i32 = 1;
+/// A smaller page's characters are not coded by how frequent they are: to find that out takes longer than all else that
+/// is done with it, and saves next to nothing of a file's size.
+const SMALL_BYTES: usize = 4 * 1024;
+const SMALL_LEVEL: i32 = -1;
 /// All columns' pages and dictionaries that are not complete may take this much together, each.
 const BUDGET_BYTES: usize = 16 * 1024 * 1024;
 /// No header of a page is longer.
@@ -57,6 +61,7 @@ impl Limits {
 /// What encoding needs and one thread has.
 pub(crate) struct Tools {
     compressor: Compressor<'static>,
+    level: i32,
     page: Vec<u8>,
     compressed: Vec<u8>,
 }
@@ -67,7 +72,7 @@ impl Tools {
     pub(crate) fn take() -> io::Result<Self> {
         let new = || {
             let compressor = Compressor::new(ZSTD_LEVEL)?;
-            Ok(Self { compressor, page: Vec::new(), compressed: Vec::new() })
+            Ok(Self { compressor, level: ZSTD_LEVEL, page: Vec::new(), compressed: Vec::new() })
         };
         TOOLS.take().map_or_else(new, Ok)
     }
@@ -82,6 +87,11 @@ impl Tools {
         let size = self.page.len();
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(size));
+        let level = if size < SMALL_BYTES { SMALL_LEVEL } else { ZSTD_LEVEL };
+        if level != self.level {
+            self.compressor.set_compression_level(level)?;
+            self.level = level;
+        }
         self.compressor.compress_to_buffer(&self.page, &mut self.compressed)?;
         self.page.clear();
         let page = CompressedPage::new(describe(Bytes::copy_from_slice(&self.compressed)), size);
@@ -124,11 +134,7 @@ const KEPT_BYTES: usize = 32 * 1024;
 
 impl Drop for ChunkEncoder {
     fn drop(&mut self) {
-        let mut dictionary = std::mem::take(&mut self.dictionary);
-        if dictionary.size() <= KEPT_BYTES {
-            dictionary.clear();
-            DICTIONARIES.put(dictionary);
-        }
+        hand_on(std::mem::take(&mut self.dictionary));
         if self.page().empty() > KEPT_BYTES {
             return;
         }
@@ -139,6 +145,13 @@ impl Drop for ChunkEncoder {
             Values::Date(page) => DAYS.put(page),
             Values::Text(page) => TEXTS.put(page),
         }
+    }
+}
+
+fn hand_on(mut dictionary: Dictionary) {
+    if (1..=KEPT_BYTES).contains(&dictionary.size()) {
+        dictionary.clear();
+        DICTIONARIES.put(dictionary);
     }
 }
 
@@ -380,12 +393,9 @@ impl ChunkEncoder {
 
     /// The values of the present page that were numbered are taken as they are; nothing refers to the dictionary then.
     fn spell_out(&mut self) {
-        let mut dictionary = std::mem::take(&mut self.dictionary);
+        let dictionary = std::mem::take(&mut self.dictionary);
         self.page().spell_out(&dictionary);
-        if dictionary.size() <= KEPT_BYTES {
-            dictionary.clear();
-            DICTIONARIES.put(dictionary);
-        }
+        hand_on(dictionary);
         if let Values::Text(page) = &mut self.values {
             page.restart();
         }

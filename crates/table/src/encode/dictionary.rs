@@ -58,6 +58,9 @@ impl Dictionary {
     }
 
     pub(super) fn clear(&mut self) {
+        if self.keys.is_empty() {
+            return;
+        }
         self.slots.fill((0, 0));
         self.keys.clear();
         self.ends.clear();
