@@ -166,6 +166,7 @@ _code-bucket: _venv
 [private]
 _build-local: _venv
     cargo build --workspace --bins --locked
+    @cargo build --quiet --package table --example convert --locked
     @{{ python }} e2e/zip.py target/debug
 
 # Python for the local cloud, the linters and the measurements
