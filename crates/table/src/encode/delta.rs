@@ -75,3 +75,64 @@ fn pack(values: &[u64; MINIBLOCK], width: u32, out: &mut Vec<u8>) {
 fn write_zigzag(value: i64, out: &mut Vec<u8>) {
     write_varint((value << 1 ^ value >> 63).cast_unsigned(), out);
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::Encoding;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use proptest::prelude::*;
+
+    use crate::testing::{fragment, merged, read};
+
+    /// Writes distinct texts as a column, and reads them back with the encodings that were chosen.
+    fn round_trip(texts: &[String]) -> (Vec<String>, Vec<Encoding>) {
+        let csv = format!("a\n{}\n", texts.join("\n"));
+        let output = merged(&[fragment(csv, "")], "").0;
+        let reader = SerializedFileReader::new(output.clone()).unwrap();
+        let group = reader.metadata().row_groups().first();
+        let encodings = group.map(|group| group.column(0).encodings().collect()).unwrap_or_default();
+        (read(&output).remove(0).2.into_iter().flatten().collect(), encodings)
+    }
+
+    #[test]
+    fn whole_numbers_come_back_at_the_ends_of_blocks_and_of_64_bits() {
+        // Blocks are of 128 after the first value, miniblocks of 32.
+        for count in [1, 2, 32, 33, 34, 127, 128, 129, 130, 257, 1000] {
+            let steps: [fn(i64) -> i64; 4] = [
+                |at| at,
+                |at| at * -3,
+                |at| if at % 2 == 0 { i64::MIN + at } else { i64::MAX - at },
+                |at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()),
+            ];
+            for step in steps {
+                let texts: Vec<String> = (0..count).map(|at| step(at).to_string()).collect();
+                let (found, encodings) = round_trip(&texts);
+                assert_eq!(found, texts);
+                assert!(encodings.contains(&Encoding::DELTA_BINARY_PACKED), "{count}: {encodings:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_come_back_whatever_their_lengths() {
+        for count in [1, 32, 33, 128, 129, 130, 300] {
+            let texts: Vec<String> =
+                (0..count).map(|at| format!("t{at}{}", "x".repeat(at * at % 97))).collect();
+            let (found, encodings) = round_trip(&texts);
+            assert_eq!(found, texts);
+            assert!(encodings.contains(&Encoding::DELTA_LENGTH_BYTE_ARRAY), "{count}: {encodings:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn whole_numbers_of_any_width_come_back(
+            values in prop::collection::hash_set(any::<i64>(), 1..400), shift in 0..64_u32
+        ) {
+            let texts: Vec<String> = values.iter().map(|value| (value >> shift).to_string()).collect();
+            prop_assert_eq!(round_trip(&texts).0, texts);
+        }
+    }
+}
