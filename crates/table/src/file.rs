@@ -1,6 +1,6 @@
 //! A Parquet file being written: the same way for fragments and merged objects.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
@@ -17,6 +17,9 @@ use crate::types::Type;
 
 /// A row group has no more rows.
 pub(crate) const ROW_GROUP_ROWS: usize = 1024 * 1024;
+/// So much is written at once, and read at once where it is only copied: the crate's own 8 KiB take a call of the
+/// system each.
+pub(crate) const IO_BYTES: usize = 256 * 1024;
 
 /// A column as the schema of every file has it: nullable, of Parquet's own types.
 fn field(name: &str, kind: Type) -> Result<TypePtr> {
@@ -43,7 +46,7 @@ pub(crate) fn descriptor(name: &str, kind: Type) -> Result<ColumnDescPtr> {
 
 /// A file being written.
 pub(crate) struct FileWriter<W: Write + Send> {
-    writer: SerializedFileWriter<W>,
+    writer: SerializedFileWriter<BufWriter<W>>,
 }
 
 impl<W: Write + Send> FileWriter<W> {
@@ -52,6 +55,7 @@ impl<W: Write + Send> FileWriter<W> {
         let properties = WriterProperties::builder().set_writer_version(WriterVersion::PARQUET_1_0).build();
         let fields = columns.into_iter().map(|(name, kind)| field(name.as_ref(), kind));
         let schema = SchemaType::group_type_builder("schema").with_fields(fields.collect::<Result<_>>()?);
+        let output = BufWriter::with_capacity(IO_BYTES, output);
         let writer = SerializedFileWriter::new(output, Arc::new(schema.build()?), Arc::new(properties))?;
         Ok(Self { writer })
     }

@@ -1,6 +1,6 @@
 //! Column chunks that are copied from one file to another as they are.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use bytes::Bytes;
 use parquet::column::writer::ColumnCloseResult;
@@ -9,6 +9,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::encode::{self, Chunk, ChunkEncoder};
+use crate::file::IO_BYTES;
 
 /// The bytes of a chunk: in another file, or made here.
 pub(crate) enum Pages<'a, R> {
@@ -75,7 +76,7 @@ impl<R: ChunkReader> ChunkReader for Pages<'_, R> {
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
         Ok(match self {
-            Self::There(reader) => Reader::There(reader.get_read(start)?),
+            Self::There(reader) => Reader::There(BufReader::with_capacity(IO_BYTES, reader.get_read(start)?)),
             Self::Here(pages) => Reader::Here(pages.get_read(start)?),
         })
     }
@@ -90,7 +91,7 @@ impl<R: ChunkReader> ChunkReader for Pages<'_, R> {
 
 /// Reads a chunk's bytes.
 pub(crate) enum Reader<T> {
-    There(T),
+    There(BufReader<T>),
     Here(encode::PagesReader),
 }
 
