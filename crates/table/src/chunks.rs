@@ -1,102 +1,184 @@
-//! A row group's column chunks, being read.
+//! Column chunks, read back a few rows at a time.
 //!
-//! The Parquet crate makes a context of zstd for each chunk, and another to compress with. For a small chunk that costs
-//! more than all else together, on virtual machines above all, where asking what the processor can do is slow. So it
-//! is handed pages that are decompressed already, all by one context.
+//! The Parquet crate makes a context of zstd for each chunk. For a small chunk that costs more than all else together,
+//! on virtual machines above all, where asking what the processor can do is slow. So it is handed pages that are
+//! decompressed already, by contexts that go from one chunk to the next.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::RowGroups;
 use parquet::basic::Compression;
-use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 use zstd::bulk::Decompressor;
 
-/// What decompresses pages, of one file after the other.
-#[derive(Clone)]
-pub(crate) struct Zstd(Arc<Mutex<Decompressor<'static>>>);
+use crate::pool::Pool;
+use crate::types::Type;
 
-impl Zstd {
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self(Arc::new(Mutex::new(Decompressor::new()?))))
-    }
+/// The pages of a chunk that is no larger may be in memory together.
+const SMALL_CHUNK_BYTES: usize = 1024 * 1024;
 
-    /// Decompresses a page of no more than so many bytes.
-    fn decompress(&self, page: &[u8], limit: usize) -> Result<Bytes> {
-        let size = zstd::zstd_safe::get_frame_content_size(page).ok().flatten();
-        let size = size.map_or(limit, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        if size > limit {
-            return Err(ParquetError::General(format!("a page of {size} bytes in a chunk of {limit}")));
-        }
-        let mut decompressor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(decompressor.decompress(page, size)?.into())
-    }
+/// A row group, whose columns can be read side by side.
+pub(crate) trait Chunks: Send + Sync {
+    /// Starts to read a column, which has this type.
+    fn column(&self, index: usize, kind: Type) -> Result<ChunkReading>;
 }
 
-/// The chunks of one row group.
-pub(crate) struct Chunks<R> {
+/// A row group of a file.
+pub(crate) struct GroupOf<R> {
     pub(crate) reader: Arc<R>,
-    pub(crate) metadata: Arc<ParquetMetaData>,
+    pub(crate) metadata: ParquetMetaData,
     pub(crate) group: usize,
-    pub(crate) zstd: Zstd,
 }
 
-impl<R: ChunkReader + 'static> RowGroups for Chunks<R> {
-    fn num_rows(&self) -> usize {
-        usize::try_from(self.metadata.row_group(self.group).num_rows()).unwrap_or_default()
-    }
-
-    fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
-        let chunk = self.metadata.row_group(self.group).column(column);
-        let reader = Arc::clone(&self.reader);
-        let pages: Box<dyn PageReader> = if matches!(chunk.compression(), Compression::ZSTD(_)) {
-            let as_they_are =
-                chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
-            Box::new(Decompressed {
-                pages: SerializedPageReader::new(reader, &as_they_are, self.num_rows(), None)?,
-                limit: usize::try_from(chunk.uncompressed_size()).unwrap_or_default(),
-                zstd: self.zstd.clone(),
-            })
-        } else {
-            Box::new(SerializedPageReader::new(reader, chunk, self.num_rows(), None)?)
+impl<R: ChunkReader + 'static> Chunks for GroupOf<R> {
+    fn column(&self, index: usize, kind: Type) -> Result<ChunkReading> {
+        let group = self.metadata.row_group(self.group);
+        let Some(chunk) = group.columns().get(index) else {
+            return Err(ParquetError::General(format!("there is no column {index}")));
         };
-        Ok(Box::new(OneChunk(Some(pages))))
-    }
-
-    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
-        Box::new(std::iter::once(self.metadata.row_group(self.group)))
-    }
-
-    fn metadata(&self) -> &ParquetMetaData {
-        &self.metadata
+        let descriptor = chunk.column_descr_ptr();
+        if Type::of_parquet(&descriptor) != Some(kind) {
+            return Err(ParquetError::General(format!(
+                "`{}` is no column of type {kind:?}",
+                descriptor.name()
+            )));
+        }
+        let limit = usize::try_from(chunk.uncompressed_size()).unwrap_or_default();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let is_compressed = matches!(chunk.compression(), Compression::ZSTD(_));
+        let as_it_is = chunk.clone().into_builder();
+        let as_it_is =
+            if is_compressed { as_it_is.set_compression(Compression::UNCOMPRESSED) } else { as_it_is };
+        let rows = usize::try_from(group.num_rows()).unwrap_or_default();
+        let reader = SerializedPageReader::new(Arc::clone(&self.reader), &as_it_is.build()?, rows, None)?;
+        let pages = Box::new(Pages { reader, is_compressed, limit, seen: Arc::clone(&seen) });
+        let values = match kind {
+            Type::Boolean => Values::Boolean(ColumnReaderImpl::new(descriptor, pages)),
+            Type::Int64 | Type::TimestampUtc | Type::TimestampLocal => {
+                Values::Int64(ColumnReaderImpl::new(descriptor, pages))
+            }
+            Type::Float64 => Values::Float64(ColumnReaderImpl::new(descriptor, pages)),
+            Type::Date => Values::Date(ColumnReaderImpl::new(descriptor, pages)),
+            Type::Text => Values::Text(ColumnReaderImpl::new(descriptor, pages)),
+        };
+        Ok(ChunkReading { values, seen, taken: 0, is_small: limit <= SMALL_CHUNK_BYTES })
     }
 }
 
-/// The pages of one chunk.
-struct OneChunk(Option<Box<dyn PageReader>>);
+/// A column chunk that is being read.
+pub(crate) struct ChunkReading {
+    values: Values,
+    /// Rows of the pages that have been begun.
+    seen: Arc<AtomicUsize>,
+    /// Rows that were taken from them.
+    taken: usize,
+    is_small: bool,
+}
 
-impl Iterator for OneChunk {
-    type Item = Result<Box<dyn PageReader>>;
+enum Values {
+    Boolean(ColumnReaderImpl<BoolType>),
+    Int64(ColumnReaderImpl<Int64Type>),
+    Float64(ColumnReaderImpl<DoubleType>),
+    Date(ColumnReaderImpl<Int32Type>),
+    Text(ColumnReaderImpl<ByteArrayType>),
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.take().map(Ok)
+/// What was read of a column: the values that are not null, in the one list that is of its type.
+#[derive(Default)]
+pub(crate) struct Cells {
+    /// Which rows have a value: empty if all do.
+    pub(crate) valid: Vec<bool>,
+    pub(crate) booleans: Vec<bool>,
+    /// Whole numbers, or microseconds.
+    pub(crate) integers: Vec<i64>,
+    pub(crate) doubles: Vec<f64>,
+    pub(crate) days: Vec<i32>,
+    pub(crate) texts: Vec<ByteArray>,
+    levels: Vec<i16>,
+}
+
+impl ChunkReading {
+    /// So many rows can be read without a page more than there is in memory, or one.
+    pub(crate) fn at_hand(&self) -> usize {
+        if self.is_small {
+            return usize::MAX;
+        }
+        (self.seen.load(Ordering::Relaxed).saturating_sub(self.taken)).max(1)
+    }
+
+    /// Passes over rows.
+    pub(crate) fn skip(&mut self, rows: usize) -> Result<()> {
+        let skipped = match &mut self.values {
+            Values::Boolean(reader) => reader.skip_records(rows),
+            Values::Int64(reader) => reader.skip_records(rows),
+            Values::Float64(reader) => reader.skip_records(rows),
+            Values::Date(reader) => reader.skip_records(rows),
+            Values::Text(reader) => reader.skip_records(rows),
+        };
+        self.took(skipped?, rows)
+    }
+
+    /// Reads the next rows, in place of what is there.
+    pub(crate) fn read(&mut self, rows: usize, cells: &mut Cells) -> Result<()> {
+        let Cells { valid, levels, .. } = cells;
+        let (read, count) = match &mut self.values {
+            Values::Boolean(reader) => read(reader, rows, levels, &mut cells.booleans),
+            Values::Int64(reader) => read(reader, rows, levels, &mut cells.integers),
+            Values::Float64(reader) => read(reader, rows, levels, &mut cells.doubles),
+            Values::Date(reader) => read(reader, rows, levels, &mut cells.days),
+            Values::Text(reader) => read(reader, rows, levels, &mut cells.texts),
+        }?;
+        valid.clear();
+        if count < read {
+            valid.extend(levels.iter().map(|level| *level > 0));
+        }
+        self.took(read, rows)
+    }
+
+    fn took(&mut self, rows: usize, wanted: usize) -> Result<()> {
+        self.taken += rows;
+        if rows < wanted {
+            return Err(ParquetError::EOF(format!("{} rows are missing", wanted - rows)));
+        }
+        Ok(())
     }
 }
 
-impl PageIterator for OneChunk {}
+/// How many rows were read, and how many of them have a value.
+fn read<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    rows: usize,
+    levels: &mut Vec<i16>,
+    values: &mut Vec<T::T>,
+) -> Result<(usize, usize)> {
+    levels.clear();
+    values.clear();
+    let (rows, ..) = reader.read_records(rows, Some(levels), None, values)?;
+    Ok((rows, values.len()))
+}
 
 /// Pages, decompressed one after the other.
-struct Decompressed<R: ChunkReader> {
-    pages: SerializedPageReader<R>,
+struct Pages<R: ChunkReader> {
+    reader: SerializedPageReader<R>,
+    is_compressed: bool,
     /// The size of all.
     limit: usize,
-    zstd: Zstd,
+    seen: Arc<AtomicUsize>,
 }
 
-impl<R: ChunkReader> Iterator for Decompressed<R> {
+impl<R: ChunkReader> Pages<R> {
+    fn see(&self, rows: Option<usize>) {
+        self.seen.fetch_add(rows.unwrap_or_default(), Ordering::Relaxed);
+    }
+}
+
+impl<R: ChunkReader> Iterator for Pages<R> {
     type Item = Result<Page>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -104,30 +186,50 @@ impl<R: ChunkReader> Iterator for Decompressed<R> {
     }
 }
 
-impl<R: ChunkReader> PageReader for Decompressed<R> {
+impl<R: ChunkReader> PageReader for Pages<R> {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        let mut page = self.pages.get_next_page()?;
+        let mut page = self.reader.get_next_page()?;
         match &mut page {
-            Some(Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. }) => {
-                *buf = self.zstd.decompress(buf, self.limit)?;
+            Some(Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. }) if self.is_compressed => {
+                *buf = decompress(buf, self.limit)?;
             }
             Some(Page::DataPageV2 { .. }) => {
                 return Err(ParquetError::NYI("data pages v2, which are never written here".to_owned()));
             }
-            None => {}
+            _ => {}
+        }
+        if let Some(Page::DataPage { num_values, .. }) = &page {
+            self.see(usize::try_from(*num_values).ok());
         }
         Ok(page)
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        self.pages.peek_next_page()
+        self.reader.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        self.pages.skip_next_page()
+        let skipped = self.reader.peek_next_page()?.filter(|page| !page.is_dict);
+        self.see(skipped.and_then(|page| page.num_levels));
+        self.reader.skip_next_page()
     }
 
     fn at_record_boundary(&mut self) -> Result<bool> {
-        self.pages.at_record_boundary()
+        self.reader.at_record_boundary()
     }
+}
+
+static DECOMPRESSORS: Pool<Decompressor<'static>> = Pool::new();
+
+/// Decompresses a page of no more than so many bytes.
+fn decompress(page: &[u8], limit: usize) -> Result<Bytes> {
+    let size = zstd::zstd_safe::get_frame_content_size(page).ok().flatten();
+    let size = size.map_or(limit, |size| usize::try_from(size).unwrap_or(usize::MAX));
+    if size > limit {
+        return Err(ParquetError::General(format!("a page of {size} bytes in a chunk of {limit}")));
+    }
+    let mut decompressor = DECOMPRESSORS.take().map_or_else(Decompressor::new, Ok)?;
+    let decompressed = decompressor.decompress(page, size)?;
+    DECOMPRESSORS.put(decompressor);
+    Ok(decompressed.into())
 }

@@ -3,19 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef};
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    RowGroups, RowSelection,
-};
-use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader,
+    ParquetStatisticsPolicy,
+};
+use parquet::file::reader::ChunkReader;
+use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnDescriptor;
 
-use crate::chunks::{Chunks, Zstd};
+use crate::chunks::{Cells, Chunks, GroupOf};
 use crate::fragment::{self, COLUMNS_KEY, FragmentColumn};
 use crate::style::Style;
 use crate::types::{Type, TypeSet};
@@ -57,7 +54,7 @@ pub enum InputError {
     UnknownType {
         /// The column.
         column: String,
-        /// Its type, as Arrow calls it.
+        /// Its type, as Parquet calls it.
         found: String,
     },
 }
@@ -67,9 +64,8 @@ fn key_values(metadata: &ParquetMetaData) -> Vec<(String, String)> {
     pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect()
 }
 
-fn options() -> ArrowReaderOptions {
-    // Arrow's own schema is not written, and is not believed either.
-    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
+fn descriptors(metadata: &ParquetMetaData) -> impl Iterator<Item = &ColumnDescriptor> {
+    metadata.file_metadata().schema_descr().columns().iter().map(|column| &**column)
 }
 
 /// Rows to be merged: a fragment, or rows of a former output.
@@ -92,30 +88,28 @@ impl<R: ChunkReader + 'static> Input<R> {
     /// Where it cannot be read or is none.
     pub fn fragment(reader: impl Into<Arc<R>>) -> Result<Self, InputError> {
         let reader = reader.into();
-        let builder = open(&reader)?;
-        let rows = rows_of(builder.metadata());
-        let metadata = key_values(builder.metadata());
+        let footer = footer(&*reader, ParquetStatisticsPolicy::SkipAll)?;
+        let rows = rows_of(&footer);
+        let metadata = key_values(&footer);
         let not_a_fragment = |reason: String| InputError::NotAFragment { reason };
         let Some((_, described)) = metadata.iter().find(|(key, _)| key == COLUMNS_KEY) else {
             return Err(not_a_fragment(format!("it has no `{COLUMNS_KEY}`")));
         };
         let columns = fragment::from_json(described).map_err(not_a_fragment)?;
-        let fields = builder.schema().fields();
-        let is_field = |index: usize, kind: Type| {
-            fields.get(index).is_some_and(|field| Type::of_arrow(field.data_type()) == Some(kind))
-        };
+        let kinds: Vec<Option<Type>> = descriptors(&footer).map(Type::of_parquet).collect();
+        let is_field = |index: usize, kind: Type| kinds.get(index) == Some(&Some(kind));
         for column in &columns {
             let text_is_there = column.text.is_none_or(|index| is_field(index, Type::Text));
             if !is_field(column.index, column.kind) || !text_is_there || !column.fits.has(column.kind) {
                 return Err(not_a_fragment(format!("its column `{}` is not as described", column.name)));
             }
         }
-        let groups = groups(builder.metadata(), &(0..rows));
+        let groups = groups(&footer, &(0..rows));
         Ok(Self { reader, range: 0..rows, groups, columns, metadata })
     }
 
-    /// Takes rows `range`, counted from 0, from a former output. They are read once here, since their values decide
-    /// which wider types may hold them.
+    /// Takes rows `range`, counted from 0, from a former output. Where its statistics do not say which wider types may
+    /// hold them, they are read once here.
     ///
     /// A column keeps its type or widens. One that is null in all these rows has no vote.
     ///
@@ -124,21 +118,25 @@ impl<R: ChunkReader + 'static> Input<R> {
     /// Where it cannot be read, does not have these rows, or has a column of a type that is never written here.
     pub fn rows_of(reader: impl Into<Arc<R>>, range: Range<u64>) -> Result<Self, InputError> {
         let reader = reader.into();
-        let builder = open(&reader)?;
-        let rows = rows_of(builder.metadata());
+        let footer = footer(&*reader, ParquetStatisticsPolicy::KeepAll)?;
+        let rows = rows_of(&footer);
         if range.start > range.end || range.end > rows {
             return Err(InputError::NoSuchRows { range, rows });
         }
-        let metadata = key_values(builder.metadata());
         // Only an output with a stand-in column describes its columns: as none.
-        if metadata.iter().any(|(key, _)| key == COLUMNS_KEY) {
+        if key_values(&footer).iter().any(|(key, _)| key == COLUMNS_KEY) {
             return Ok(Self { reader, range, groups: Vec::new(), columns: Vec::new(), metadata: Vec::new() });
         }
         let mut columns = Vec::new();
-        for (index, field) in builder.schema().fields().iter().enumerate() {
-            let name = field.name().clone();
-            let Some(kind) = Type::of_arrow(field.data_type()) else {
-                return Err(InputError::UnknownType { column: name, found: field.data_type().to_string() });
+        for (index, descriptor) in descriptors(&footer).enumerate() {
+            let name = descriptor.name().to_owned();
+            let Some(kind) = Type::of_parquet(descriptor) else {
+                let physical = descriptor.physical_type();
+                let found = match descriptor.logical_type_ref() {
+                    Some(logical) => format!("{physical} ({logical:?})"),
+                    None => physical.to_string(),
+                };
+                return Err(InputError::UnknownType { column: name, found });
             };
             columns.push(FragmentColumn {
                 name,
@@ -149,15 +147,16 @@ impl<R: ChunkReader + 'static> Input<R> {
                 text: None,
             });
         }
-        let groups = groups(builder.metadata(), &range);
+        let groups = groups(&footer, &range);
         let mut input = Self { reader, range, groups, columns, metadata: Vec::new() };
-        let zstd = Zstd::new()?;
-        for group in input.groups.clone() {
-            for batch in input.read(&group, None, &zstd)? {
-                let batch = batch.map_err(ParquetError::from)?;
-                for (column, array) in input.columns.iter_mut().zip(batch.columns()) {
-                    column.fits = column.fits.and(carried_fit(column.kind, column.fits, array));
-                }
+        for group in &input.groups {
+            for column in &mut input.columns {
+                let chunk = footer.row_group(group.index).column(column.index);
+                let fit = match fit_by_statistics(column.kind, group, chunk) {
+                    Some(fit) => fit,
+                    None => fit_by_values(column.kind, group, &*open(&input.reader, group)?, column.index)?,
+                };
+                column.fits = column.fits.and(fit);
             }
         }
         // The output's metadata grows with its inputs, each of which may be carried: a copy for each would be a square.
@@ -174,26 +173,16 @@ impl<R: ChunkReader + 'static> Input<R> {
         &self.groups
     }
 
-    /// Starts to read a group's rows, of these columns or of all.
-    pub(crate) fn read(
-        &self,
-        group: &Group,
-        columns: Option<&[usize]>,
-        zstd: &Zstd,
-    ) -> Result<ParquetRecordBatchReader, ParquetError> {
-        if self.reader.len() > SMALL_FILE_BYTES {
-            return read(self.reader.clone(), group, columns, zstd);
-        }
-        let length = usize::try_from(self.reader.len())?;
-        read(Arc::new(self.reader.get_bytes(0, length)?), group, columns, zstd)
+    /// Opens a group, to read its rows.
+    pub(crate) fn open(&self, group: &Group) -> Result<Box<dyn Chunks>, ParquetError> {
+        open(&self.reader, group)
     }
 
     /// The file, with the indexes of its pages.
-    pub(crate) fn indexed(&self) -> Result<(Shared<R>, Arc<ParquetMetaData>), ParquetError> {
-        let reader = Shared(self.reader.clone());
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&reader, options)?;
-        Ok((reader, metadata.metadata().clone()))
+    pub(crate) fn indexed(&self) -> Result<(&R, ParquetMetaData), ParquetError> {
+        let mut footer = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        footer.try_parse(&*self.reader)?;
+        Ok((&self.reader, footer.finish()?))
     }
 
     /// The value of a key of the fragment's metadata; rows of a former output have none.
@@ -202,66 +191,73 @@ impl<R: ChunkReader + 'static> Input<R> {
     }
 }
 
-/// Starts to read a group's rows, of these columns or of all.
-fn read<R: ChunkReader + 'static>(
-    reader: Arc<R>,
+/// What stands at the end of a file.
+fn footer<R: ChunkReader>(
+    reader: &R,
+    statistics: ParquetStatisticsPolicy,
+) -> Result<ParquetMetaData, ParquetError> {
+    let options = ParquetMetaDataOptions::new()
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_column_stats_policy(statistics);
+    ParquetMetaDataReader::new().with_metadata_options(Some(options)).parse_and_finish(reader)
+}
+
+fn open<R: ChunkReader + 'static>(reader: &Arc<R>, group: &Group) -> Result<Box<dyn Chunks>, ParquetError> {
+    if reader.len() > SMALL_FILE_BYTES {
+        return opened(Arc::clone(reader), group);
+    }
+    let length = usize::try_from(reader.len())?;
+    opened(Arc::new(reader.get_bytes(0, length)?), group)
+}
+
+fn opened<R: ChunkReader + 'static>(reader: Arc<R>, group: &Group) -> Result<Box<dyn Chunks>, ParquetError> {
+    let metadata = footer(&*reader, ParquetStatisticsPolicy::SkipAll)?;
+    Ok(Box::new(GroupOf { reader, metadata, group: group.index }))
+}
+
+/// The types that hold a column's values, which are of this type, if the footer tells.
+fn fit_by_statistics(kind: Type, group: &Group, chunk: &ColumnChunkMetaData) -> Option<TypeSet> {
+    let statistics = chunk.statistics()?;
+    let nulls = statistics.null_count_opt()?;
+    if nulls == unsigned(chunk.num_values()) {
+        return Some(TypeSet::ALL);
+    }
+    // The nulls may be just those rows that are meant.
+    if nulls > 0 && !group.is_whole {
+        return None;
+    }
+    if kind != Type::Int64 {
+        return Some(TypeSet::of(&[kind]));
+    }
+    let Statistics::Int64(bounds) = statistics else { return None };
+    let is_exact = |bound: &i64| bound.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS;
+    (bounds.min_opt().is_some_and(is_exact) && bounds.max_opt().is_some_and(is_exact))
+        .then_some(TypeSet::of(&[Type::Int64, Type::Float64]))
+}
+
+/// The same, by looking at each value.
+fn fit_by_values(
+    kind: Type,
     group: &Group,
-    columns: Option<&[usize]>,
-    zstd: &Zstd,
-) -> Result<ParquetRecordBatchReader, ParquetError> {
-    let metadata = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&*reader)?);
-    let schema = metadata.file_metadata().schema_descr();
-    let projection = match columns {
-        Some(columns) => ProjectionMask::leaves(schema, columns.iter().copied()),
-        None => ProjectionMask::all(),
-    };
-    let levels = parquet_to_arrow_field_levels(schema, projection, None)?;
-    let chunks = Chunks { reader, metadata, group: group.index, zstd: zstd.clone() };
-    let rows = std::iter::once(group.rows.clone());
-    let selection = (!group.is_whole).then(|| RowSelection::from_consecutive_ranges(rows, chunks.num_rows()));
-    ParquetRecordBatchReader::try_new_with_row_groups(&levels, &chunks, group.batch_rows, selection)
-}
-
-/// The types that hold these values of a column, which has been of this type before.
-fn carried_fit(kind: Type, so_far: TypeSet, array: &ArrayRef) -> TypeSet {
-    if array.null_count() == array.len() {
-        return TypeSet::ALL;
+    chunks: &dyn Chunks,
+    column: usize,
+) -> Result<TypeSet, ParquetError> {
+    let mut column = chunks.column(column, kind)?;
+    column.skip(group.rows.start)?;
+    let mut fit = TypeSet::ALL;
+    let mut cells = Cells::default();
+    let mut left = group.rows.len();
+    while left > 0 {
+        let rows = left.min(group.batch_rows).min(column.at_hand());
+        column.read(rows, &mut cells)?;
+        left -= rows;
+        if cells.valid.is_empty() || cells.valid.contains(&true) {
+            let is_exact =
+                kind == Type::Int64 && cells.integers.iter().all(|value| value::fits_float64(*value));
+            fit = fit.and(if is_exact { TypeSet::of(&[kind, Type::Float64]) } else { TypeSet::of(&[kind]) });
+        }
     }
-    if kind != Type::Int64 || !so_far.has(Type::Float64) {
-        return TypeSet::of(&[kind]);
-    }
-    if array.as_primitive::<Int64Type>().iter().flatten().all(value::fits_float64) {
-        TypeSet::of(&[Type::Int64, Type::Float64])
-    } else {
-        TypeSet::of(&[Type::Int64])
-    }
-}
-
-/// Shares a reader between the times that it is opened.
-pub(crate) struct Shared<R>(Arc<R>);
-
-impl<R: ChunkReader> Length for Shared<R> {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-}
-
-impl<R: ChunkReader> ChunkReader for Shared<R> {
-    type T = R::T;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        self.0.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<bytes::Bytes, ParquetError> {
-        self.0.get_bytes(start, length)
-    }
-}
-
-type Opened<R> = ParquetRecordBatchReaderBuilder<Shared<R>>;
-
-fn open<R: ChunkReader + 'static>(reader: &Arc<R>) -> Result<Opened<R>, ParquetError> {
-    ParquetRecordBatchReaderBuilder::try_new_with_options(Shared(reader.clone()), options())
+    Ok(fit)
 }
 
 fn rows_of(metadata: &ParquetMetaData) -> u64 {
@@ -277,16 +273,24 @@ pub(crate) struct Group {
     pub(crate) rows: Range<usize>,
     /// Whether they are all.
     pub(crate) is_whole: bool,
-    /// Its size before compression.
+    /// The size of the whole group before compression.
     pub(crate) bytes: u64,
+    /// Of all its rows: about as much memory as their values take.
+    value_bytes: u64,
+    all_rows: u64,
     /// As many rows as may be read at once.
-    batch_rows: usize,
+    pub(crate) batch_rows: usize,
 }
 
 impl Group {
     /// Whether it is large enough to stand as it is.
     pub(crate) fn is_large(&self) -> bool {
         self.is_whole && (self.bytes >= LARGE_GROUP_BYTES || self.rows.len() >= LARGE_GROUP_ROWS)
+    }
+
+    /// About how large so many of its rows' values are.
+    pub(crate) fn bytes_of(&self, rows: usize) -> usize {
+        usize::try_from(self.value_bytes.saturating_mul(rows as u64) / self.all_rows).unwrap_or(usize::MAX)
     }
 }
 
@@ -302,8 +306,11 @@ fn groups(metadata: &ParquetMetaData, range: &Range<u64>) -> Vec<Group> {
         if start >= end {
             continue;
         }
-        let text = group.columns().iter().filter_map(ColumnChunkMetaData::unencoded_byte_array_data_bytes);
-        let text_per_row = (text.map(unsigned).sum::<u64>() / rows).max(1);
+        let texts = group.columns().iter().filter_map(ColumnChunkMetaData::unencoded_byte_array_data_bytes);
+        let (texts, text_columns) =
+            texts.fold((0, 0), |(bytes, columns), text| (bytes + unsigned(text), columns + 1));
+        let text_per_row = (texts / rows).max(1);
+        let numbers = 8 * rows * (group.columns().len() - text_columns) as u64;
         let batch_rows = usize::try_from(BATCH_TEXT_BYTES / text_per_row).unwrap_or(BATCH_ROWS);
         let place = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
         groups.push(Group {
@@ -311,6 +318,8 @@ fn groups(metadata: &ParquetMetaData, range: &Range<u64>) -> Vec<Group> {
             rows: place(start)..place(end),
             is_whole: end - start == rows,
             bytes: unsigned(group.total_byte_size()),
+            value_bytes: texts.saturating_add(numbers),
+            all_rows: rows,
             batch_rows: batch_rows.min(place(end - start)).clamp(1, BATCH_ROWS),
         });
     }

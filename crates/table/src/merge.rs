@@ -1,20 +1,16 @@
 //! Fragments, and rows carried from a former output, to one Parquet object.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
-};
 use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
 
 use crate::batch::Span;
-use crate::chunks::Zstd;
+use crate::chunks::{Cells, ChunkReading, Chunks};
 use crate::convert::Column;
 use crate::encode::{Chunk, ChunkEncoder, Limits, Tools};
 use crate::file::{self, FileWriter, ROW_GROUP_ROWS};
@@ -29,6 +25,8 @@ use crate::value::{self, Micros};
 /// A row group that is written anew holds so much of texts and numbers, or so many rows and one more batch.
 const GROUP_BYTES: usize = 48 * 1024 * 1024;
 const GROUP_ROWS: usize = ROW_GROUP_ROWS - 8192;
+/// Texts are put together until they are worth being encoded.
+const TEXT_BYTES: usize = 64 * 1024;
 /// Small inputs are taken together until they are worth being handed from one thread to another.
 const BATCH_BYTES: usize = 256 * 1024;
 
@@ -107,7 +105,7 @@ where
             if group.is_large() && route.agrees(input, &columns) {
                 merge.encode(inputs, std::mem::take(&mut pending))?;
                 merge.copy(index, input, group, &route)?;
-            } else if !route.read.is_empty() {
+            } else if !input.columns.is_empty() {
                 pending.push(Part { input: index, group: group.clone(), route: route.clone() });
             }
         }
@@ -144,11 +142,10 @@ impl<W: Write + Send> Merge<W> {
         if parts.is_empty() {
             return Ok(());
         }
+        self.rows += parts.iter().map(|part| part.group.rows.len() as u64).sum::<u64>();
         let mut parts = parts.into_iter();
-        let zstd = Zstd::new().map_err(MergeError::Write)?;
-        let mut reading = None;
+        let mut reading: Option<(Arc<Opened>, Group)> = None;
         let (mut group_rows, mut group_bytes) = (0, 0);
-        let rows = &mut self.rows;
         let next = |Rows(next): &mut Rows| {
             next.clear();
             let mut bytes = 0;
@@ -161,32 +158,27 @@ impl<W: Write + Send> Merge<W> {
                     (group_rows, group_bytes) = (0, 0);
                     return Ok(Next::EndOfGroup);
                 }
-                let (Part { input, group, route }, reader) = if let Some(reading) = &mut reading {
+                let (opened, group) = if let Some(reading) = &mut reading {
                     reading
                 } else {
-                    let Some(part) = parts.next() else {
+                    let Some(Part { input, group, route }) = parts.next() else {
                         return Ok(if next.is_empty() { Next::End } else { Next::Batch });
                     };
-                    let reader = inputs[part.input]
-                        .read(&part.group, Some(&part.route.read), &zstd)
-                        .map_err(|error| MergeError::Input { input: part.input, source: error.into() })?;
-                    reading.insert((part, reader))
+                    let chunks = inputs[input]
+                        .open(&group)
+                        .map_err(|error| MergeError::Input { input, source: error.into() })?;
+                    let opened = Opened { input, rows: group.rows.clone(), route, chunks };
+                    reading.insert((Arc::new(opened), group))
                 };
-                let failed = |error: ParquetError| MergeError::Input { input: *input, source: error.into() };
-                let Some(batch) = reader.next().transpose().map_err(|error| failed(error.into()))? else {
-                    if !group.rows.is_empty() {
-                        let missing = format!("{} rows are missing", group.rows.len());
-                        return Err(failed(ParquetError::EOF(missing)));
-                    }
+                let rows = group.rows.len().min(group.batch_rows);
+                group_rows += rows;
+                group_bytes += group.bytes_of(rows);
+                bytes += group.bytes_of(rows);
+                next.push((Arc::clone(opened), rows));
+                group.rows.start += rows;
+                if group.rows.is_empty() {
                     reading = None;
-                    continue;
-                };
-                group.rows.start += batch.num_rows();
-                *rows += batch.num_rows() as u64;
-                group_rows += batch.num_rows();
-                group_bytes += bytes_of(&batch);
-                bytes += bytes_of(&batch);
-                next.push((route.clone(), batch));
+                }
             }
         };
         let file = &mut self.file;
@@ -208,10 +200,11 @@ impl<W: Write + Send> Merge<W> {
         let failed = |error: ParquetError| MergeError::Input { input: index, source: error.into() };
         let (reader, metadata) = input.indexed().map_err(failed)?;
         let mut tools = take_tools()?;
-        let encoders = self.lanes.iter_mut().flat_map(|lane| &mut lane.encoders);
+        let encoders =
+            self.lanes.iter_mut().flat_map(|lane| &mut lane.columns).map(|column| &mut column.encoder);
         let chunks = encoders.zip(&route.sources).map(|(encoder, source)| {
             if let Some(source) = source {
-                return join::chunk(&reader, &metadata, group.index, route.read[source.data], encoder);
+                return join::chunk(reader, &metadata, group.index, source.data, encoder);
             }
             encoder.append_nulls(group.rows.len(), &mut tools)?;
             encoder.finish(&mut tools).map(join::Pages::new)
@@ -227,28 +220,41 @@ fn take_tools() -> Result<Tools, MergeError> {
     Tools::take().map_err(|error| MergeError::Write(error.into()))
 }
 
-/// Rows on their way, of one input or of several small ones.
+/// A part that is being read.
+struct Opened {
+    input: usize,
+    rows: Range<usize>,
+    route: Arc<Route>,
+    chunks: Box<dyn Chunks>,
+}
+
+/// Rows on their way: so many of one part, and of the next if it is a small one.
 #[derive(Default)]
-struct Rows(Vec<(Arc<Route>, RecordBatch)>);
+struct Rows(Vec<(Arc<Opened>, usize)>);
 
 /// Neighbouring columns of the merged object.
 struct MergeLane {
     first: usize,
-    encoders: Vec<ChunkEncoder>,
+    columns: Vec<MergeColumn>,
+    read: Read,
+}
+
+struct MergeColumn {
+    encoder: ChunkEncoder,
+    reading: Option<Reading>,
 }
 
 impl MergeLane {
     fn all(columns: &[Column]) -> Result<Vec<Self>, ParquetError> {
         let limits = Limits::of_columns(columns.len());
-        let encoder = |Column { name, kind }: &Column| {
-            Ok(ChunkEncoder::new(*kind, file::descriptor(name, *kind)?, limits))
+        let column = |Column { name, kind }: &Column| {
+            let encoder = ChunkEncoder::new(*kind, file::descriptor(name, *kind)?, limits);
+            Ok(MergeColumn { encoder, reading: None })
         };
         let lane = |range: Range<usize>| {
             let first = range.start;
-            Ok(Self {
-                first,
-                encoders: columns[range].iter().map(encoder).collect::<Result<_, ParquetError>>()?,
-            })
+            let columns = columns[range].iter().map(column).collect::<Result<_, ParquetError>>()?;
+            Ok(Self { first, columns, read: Read::default() })
         };
         lanes::part(columns.len()).map(lane).collect()
     }
@@ -260,21 +266,95 @@ impl Lane for MergeLane {
     type Error = MergeError;
 
     fn take(&mut self, rows: &Rows, tools: &mut Tools) -> Result<(), MergeError> {
-        for (place, encoder) in (self.first..).zip(&mut self.encoders) {
-            for (route, batch) in &rows.0 {
-                match &route.sources[place] {
-                    Some(source) => source.append(batch, encoder, tools),
-                    None => encoder.append_nulls(batch.num_rows(), tools),
+        for (place, column) in (self.first..).zip(&mut self.columns) {
+            for (part, rows) in &rows.0 {
+                match &part.route.sources[place] {
+                    Some(source) => column.append(part, source, *rows, &mut self.read, tools)?,
+                    None => column.encoder.append_nulls(*rows, tools).map_err(MergeError::Write)?,
                 }
-                .map_err(MergeError::Write)?;
             }
         }
         Ok(())
     }
 
     fn end_group(&mut self, _: bool, tools: &mut Tools) -> Result<Vec<Chunk>, MergeError> {
-        let chunks = self.encoders.iter_mut().map(|encoder| encoder.finish(tools));
+        let chunks = self.columns.iter_mut().map(|column| column.encoder.finish(tools));
         chunks.collect::<Result<_, _>>().map_err(MergeError::Write)
+    }
+}
+
+/// A column of a part that is being read.
+struct Reading {
+    data: ChunkReading,
+    text: Option<ChunkReading>,
+    /// Rows that are still to come.
+    left: usize,
+}
+
+impl Reading {
+    fn start(part: &Opened, source: &Source) -> Result<Self, ParquetError> {
+        let start = |index: usize, kind: Type| {
+            let mut column = part.chunks.column(index, kind)?;
+            if part.rows.start > 0 {
+                column.skip(part.rows.start)?;
+            }
+            Ok::<_, ParquetError>(column)
+        };
+        Ok(Self {
+            data: start(source.data, source.kind)?,
+            text: source.text.map(|index| start(index, Type::Text)).transpose()?,
+            left: part.rows.len(),
+        })
+    }
+
+    /// Reads rows, no more than so many. Gives back how many.
+    fn read(&mut self, most: usize, read: &mut Read) -> Result<usize, ParquetError> {
+        let mut rows = most.min(self.data.at_hand());
+        if let Some(text) = &mut self.text {
+            rows = rows.min(text.at_hand());
+            text.read(rows, &mut read.texts)?;
+        }
+        self.data.read(rows, &mut read.data)?;
+        self.left -= rows;
+        Ok(rows)
+    }
+}
+
+/// What was read last, and memory for what is made of it.
+#[derive(Default)]
+struct Read {
+    data: Cells,
+    texts: Cells,
+    widened: Vec<f64>,
+    text: Vec<u8>,
+    spans: Vec<Option<Span>>,
+}
+
+impl MergeColumn {
+    /// Appends the part's next rows.
+    fn append(
+        &mut self,
+        part: &Opened,
+        source: &Source,
+        rows: usize,
+        read: &mut Read,
+        tools: &mut Tools,
+    ) -> Result<(), MergeError> {
+        let failed = |error: ParquetError| MergeError::Input { input: part.input, source: error.into() };
+        let reading = match &mut self.reading {
+            Some(reading) => reading,
+            None => self.reading.insert(Reading::start(part, source).map_err(failed)?),
+        };
+        let mut left = rows;
+        while left > 0 {
+            let rows = reading.read(left, read).map_err(failed)?;
+            left -= rows;
+            source.append(rows, read, &mut self.encoder, tools).map_err(MergeError::Write)?;
+        }
+        if reading.left == 0 {
+            self.reading = None;
+        }
+        Ok(())
     }
 }
 
@@ -302,13 +382,11 @@ fn unite<R>(inputs: &[Input<R>], types: &ColumnTypes) -> Vec<Column> {
 
 /// How an input's columns become those of the merged object.
 struct Route {
-    /// Columns to be read.
-    read: Vec<usize>,
     /// For each merged column, what it is made of.
     sources: Vec<Option<Source>>,
 }
 
-/// Places are in the batches that are read.
+/// Columns of the input, by their places.
 struct Source {
     kind: Type,
     style: Style,
@@ -318,37 +396,17 @@ struct Source {
 
 impl Route {
     fn new<R>(input: &Input<R>, columns: &[Column], places: &HashMap<String, usize>) -> Self {
-        let mut sources: Vec<Option<&FragmentColumn>> = vec![None; columns.len()];
-        for column in &input.columns {
-            if let Some(place) = places.get(&column.name.to_lowercase()) {
-                sources[*place] = Some(column);
+        let mut sources: Vec<Option<Source>> = columns.iter().map(|_| None).collect();
+        for FragmentColumn { name, index, kind, fits, style, text } in &input.columns {
+            let Some(place) = places.get(&name.to_lowercase()) else { continue };
+            // A column without a value is null in every type, and has texts only where it becomes text.
+            let is_text = columns[*place].kind == Type::Text;
+            if fits.votes() || is_text {
+                let text = text.filter(|_| is_text);
+                sources[*place] = Some(Source { kind: *kind, style: style.clone(), data: *index, text });
             }
         }
-        // A column without a value is null in every type, and has texts only where it becomes text.
-        let is_text = |place: usize| columns[place].kind == Type::Text;
-        let wanted = |(place, source): (usize, Option<&'_ FragmentColumn>)| {
-            source.filter(|source| source.fits.votes() || is_text(place)).cloned().map(|mut source| {
-                source.text = source.text.filter(|_| is_text(place));
-                source
-            })
-        };
-        let wanted: Vec<Option<FragmentColumn>> = sources.into_iter().enumerate().map(wanted).collect();
-        let mut read: Vec<usize> =
-            wanted.iter().flatten().flat_map(|source| [Some(source.index), source.text]).flatten().collect();
-        // Rows are to be counted even where nothing of them is wanted.
-        if read.is_empty() {
-            read.extend(input.columns.first().map(|column| column.index));
-        }
-        read.sort_unstable();
-        let place = |index: usize| read.partition_point(|other| *other < index);
-        let source = |FragmentColumn { kind, style, index, text, .. }: FragmentColumn| Source {
-            kind,
-            style,
-            data: place(index),
-            text: text.map(place),
-        };
-        let sources = wanted.into_iter().map(|wanted| wanted.map(source)).collect();
-        Self { read, sources }
+        Self { sources }
     }
 
     /// Whether all columns have the same type there and in the merged object.
@@ -360,62 +418,29 @@ impl Route {
     }
 }
 
-/// About how large a batch's values are.
-fn bytes_of(batch: &RecordBatch) -> usize {
-    let size = |array: &ArrayRef| match array.as_any().downcast_ref::<StringArray>() {
-        Some(texts) => texts
-            .value_offsets()
-            .last()
-            .zip(texts.value_offsets().first())
-            .map_or(0, |(end, start)| usize::try_from(end - start).unwrap_or_default()),
-        None => 8 * array.len(),
-    };
-    batch.columns().iter().map(size).sum()
-}
-
 impl Source {
+    /// Appends rows that were read.
     fn append(
         &self,
-        batch: &RecordBatch,
+        rows: usize,
+        read: &mut Read,
         encoder: &mut ChunkEncoder,
         tools: &mut Tools,
     ) -> Result<(), ParquetError> {
-        let data = batch.column(self.data);
+        let Cells { valid, booleans, integers, doubles, days, .. } = &read.data;
         match (self.kind, encoder.kind()) {
-            (Type::Boolean, Type::Boolean) => {
-                let (values, valid) = booleans(data.as_boolean());
-                encoder.append_bool(&values, &valid, tools)
-            }
-            (Type::Int64, Type::Int64) => {
-                let (values, valid) = numbers::<Int64Type>(data.as_primitive());
-                encoder.append_i64(&values, &valid, tools)
-            }
+            (_, Type::Text) => self.append_texts(rows, read, encoder, tools),
+            (Type::Boolean, Type::Boolean) => encoder.append_bool(booleans, valid, tools),
+            (Type::Int64, Type::Int64)
+            | (Type::TimestampUtc, Type::TimestampUtc)
+            | (Type::TimestampLocal, Type::TimestampLocal) => encoder.append_i64(integers, valid, tools),
             (Type::Int64, Type::Float64) => {
-                let (values, valid) = numbers::<Int64Type>(data.as_primitive());
-                let values: Vec<f64> = values.into_iter().map(value::as_float64).collect();
-                encoder.append_f64(&values, &valid, tools)
+                read.widened.clear();
+                read.widened.extend(integers.iter().map(|whole| value::as_float64(*whole)));
+                encoder.append_f64(&read.widened, valid, tools)
             }
-            (Type::Float64, Type::Float64) => {
-                let (values, valid) = numbers::<Float64Type>(data.as_primitive());
-                encoder.append_f64(&values, &valid, tools)
-            }
-            (Type::Date, Type::Date) => {
-                let (values, valid) = numbers::<Date32Type>(data.as_primitive());
-                encoder.append_i32(&values, &valid, tools)
-            }
-            (Type::TimestampUtc, Type::TimestampUtc) | (Type::TimestampLocal, Type::TimestampLocal) => {
-                let (values, valid) = numbers::<TimestampMicrosecondType>(data.as_primitive());
-                encoder.append_i64(&values, &valid, tools)
-            }
-            (Type::Text, Type::Text) => {
-                let texts = data.as_string::<i32>();
-                let span = |row: usize| texts.is_valid(row).then(|| span(texts, row));
-                encoder.append_texts(texts.value_data(), (0..texts.len()).map(span), tools)
-            }
-            (_, Type::Text) => {
-                let (buffer, spans) = self.render(batch, data)?;
-                encoder.append_texts(buffer.as_bytes(), spans.into_iter(), tools)
-            }
+            (Type::Float64, Type::Float64) => encoder.append_f64(doubles, valid, tools),
+            (Type::Date, Type::Date) => encoder.append_i32(days, valid, tools),
             // The types were chosen so that this does not happen.
             (kind, other) => {
                 Err(ParquetError::General(format!("a column of type {kind:?} in one of type {other:?}")))
@@ -423,79 +448,78 @@ impl Source {
         }
     }
 
-    /// What stood in the CSV: the text that was kept, or else the value in its style.
-    fn render(
+    /// Appends what stood in the CSV: the text that was kept, or else the value in its style.
+    fn append_texts(
         &self,
-        batch: &RecordBatch,
-        data: &ArrayRef,
-    ) -> Result<(String, Vec<Option<Span>>), ParquetError> {
-        let texts = self.text.map(|index| batch.column(index).as_string::<i32>());
-        let mut buffer = String::new();
-        let mut spans = Vec::with_capacity(data.len());
-        for row in 0..data.len() {
-            let start = buffer.len();
-            match texts.filter(|texts| texts.is_valid(row)) {
-                Some(texts) => buffer.push_str(texts.value(row)),
-                None if data.is_null(row) => {
-                    spans.push(None);
-                    continue;
-                }
-                None => write_value(&mut buffer, self.kind, &self.style, data, row)
-                    .map_err(|error| ParquetError::External(Box::new(error)))?,
+        rows: usize,
+        read: &mut Read,
+        encoder: &mut ChunkEncoder,
+        tools: &mut Tools,
+    ) -> Result<(), ParquetError> {
+        let Read { data, texts, text, spans, .. } = read;
+        let mut encode = |text: &mut Vec<u8>, spans: &mut Vec<Option<Span>>| {
+            // All at once, which is far quicker than one by one.
+            str::from_utf8(text).map_err(|error| ParquetError::External(Box::new(error)))?;
+            encoder.append_texts(text, spans.drain(..), tools)?;
+            text.clear();
+            Ok::<_, ParquetError>(())
+        };
+        let mut kept = texts.texts.iter();
+        let mut values = 0;
+        for row in 0..rows {
+            let has_value = data.valid.get(row).is_none_or(|valid| *valid);
+            let is_kept = self.text.is_some() && texts.valid.get(row).is_none_or(|valid| *valid);
+            let start = text.len();
+            if is_kept && let Some(kept) = kept.next() {
+                text.extend_from_slice(kept.data());
+            } else if has_value {
+                self.write_value(text, data, values)?;
             }
-            spans.push(Some(Span { start: narrow(start), end: narrow(buffer.len()) }));
+            values += usize::from(has_value);
+            let span = Span { start: narrow(start), end: narrow(text.len()) };
+            spans.push((has_value || is_kept).then_some(span));
+            if text.len() >= TEXT_BYTES {
+                encode(text, spans)?;
+            }
         }
-        Ok((buffer, spans))
+        encode(text, spans)
+    }
+
+    /// Renders the value of this number, as the CSV would have it.
+    fn write_value(&self, out: &mut Vec<u8>, cells: &Cells, value: usize) -> Result<(), ParquetError> {
+        let Self { kind, style, .. } = self;
+        let rendered = &mut Rendered(out);
+        match kind {
+            Type::Boolean => style.write_boolean(rendered, cells.booleans[value]),
+            Type::Int64 => value::write_int64(rendered, cells.integers[value]),
+            Type::Float64 => style.write_float64(rendered, cells.doubles[value]),
+            Type::Date => value::write_date(rendered, cells.days[value]),
+            Type::TimestampUtc | Type::TimestampLocal => {
+                let micros = Micros { micros: cells.integers[value], utc: *kind == Type::TimestampUtc };
+                style.write_timestamp(rendered, micros)
+            }
+            Type::Text => {
+                out.extend_from_slice(cells.texts[value].data());
+                Ok(())
+            }
+        }
+        .map_err(|error| ParquetError::External(Box::new(error)))
     }
 }
 
-/// A batch's texts are far smaller than 4 GiB.
+/// Takes what is rendered.
+struct Rendered<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Rendered<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Texts are encoded long before they are 4 GiB.
 fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
-}
-
-fn span(texts: &StringArray, row: usize) -> Span {
-    let place = |row: usize| texts.value_offsets()[row].cast_unsigned();
-    Span { start: place(row), end: place(row + 1) }
-}
-
-/// The values that are not null, and which rows have one unless all do.
-fn numbers<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> (Vec<T::Native>, Vec<bool>) {
-    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => (array.values().to_vec(), Vec::new()),
-        Some(nulls) => (array.iter().flatten().collect(), nulls.iter().collect()),
-    }
-}
-
-fn booleans(array: &BooleanArray) -> (Vec<bool>, Vec<bool>) {
-    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => (array.values().iter().collect(), Vec::new()),
-        Some(nulls) => (array.iter().flatten().collect(), nulls.iter().collect()),
-    }
-}
-
-/// Renders a value that is not null.
-fn write_value(
-    out: &mut String,
-    kind: Type,
-    style: &Style,
-    data: &dyn Array,
-    row: usize,
-) -> std::fmt::Result {
-    match kind {
-        Type::Boolean => style.write_boolean(out, data.as_boolean().value(row)),
-        Type::Int64 => value::write_int64(out, data.as_primitive::<Int64Type>().value(row)),
-        Type::Float64 => style.write_float64(out, data.as_primitive::<Float64Type>().value(row)),
-        Type::Date => value::write_date(out, data.as_primitive::<Date32Type>().value(row)),
-        Type::TimestampUtc | Type::TimestampLocal => {
-            let micros = data.as_primitive::<TimestampMicrosecondType>().value(row);
-            style.write_timestamp(out, Micros { micros, utc: kind == Type::TimestampUtc })
-        }
-        Type::Text => {
-            out.push_str(data.as_string::<i32>().value(row));
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

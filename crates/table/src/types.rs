@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use arrow_schema::{DataType, TimeUnit};
+use parquet::basic::{LogicalType, TimeUnit, Type as Physical};
+use parquet::schema::types::ColumnDescriptor;
 use serde::{Deserialize, Serialize};
 
 /// A column's type, in the order in which they are tried: the first that holds every value wins.
@@ -39,24 +40,24 @@ impl Type {
         Self::Text,
     ];
 
-    /// How Arrow calls it; Parquet's logical types follow from that.
-    pub(crate) fn arrow(self) -> DataType {
-        match self {
-            Self::Boolean => DataType::Boolean,
-            Self::Int64 => DataType::Int64,
-            Self::Float64 => DataType::Float64,
-            Self::Date => DataType::Date32,
-            Self::TimestampUtc => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Self::TimestampLocal => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::Text => DataType::Utf8,
-        }
-    }
-
     /// The type of a column of a Parquet file that this crate wrote; `None` for any other.
-    pub(crate) fn of_arrow(arrow: &DataType) -> Option<Self> {
-        match arrow {
-            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => Some(Self::TimestampUtc),
-            other => Self::ALL.into_iter().find(|kind| kind.arrow() == *other),
+    pub(crate) fn of_parquet(column: &ColumnDescriptor) -> Option<Self> {
+        // Nullable, and neither repeated nor within another.
+        if (column.max_def_level(), column.max_rep_level(), column.path().parts().len()) != (1, 0, 1) {
+            return None;
+        }
+        match (column.physical_type(), column.logical_type_ref()) {
+            (Physical::BOOLEAN, None) => Some(Self::Boolean),
+            (Physical::INT64, None) => Some(Self::Int64),
+            (Physical::DOUBLE, None) => Some(Self::Float64),
+            (Physical::INT32, Some(LogicalType::Date)) => Some(Self::Date),
+            (Physical::INT64, Some(LogicalType::Timestamp(timestamp))) => {
+                let kind =
+                    if timestamp.is_adjusted_to_u_t_c { Self::TimestampUtc } else { Self::TimestampLocal };
+                (timestamp.unit == TimeUnit::MICROS).then_some(kind)
+            }
+            (Physical::BYTE_ARRAY, Some(LogicalType::String)) => Some(Self::Text),
+            _ => None,
         }
     }
 }
