@@ -82,8 +82,8 @@ impl Tools {
         TOOLS.put(self);
     }
 
-    /// Compresses what was written to `page`. Gives it back with its header, and how large both were before.
-    fn compress(&mut self, describe: impl FnOnce(Bytes) -> ParquetPage) -> Result<(Bytes, usize)> {
+    /// Compresses what was written to `page`.
+    fn compress(&mut self, describe: impl FnOnce(Bytes) -> ParquetPage) -> Result<Compressed> {
         let size = self.page.len();
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(size));
@@ -94,12 +94,53 @@ impl Tools {
         }
         self.compressor.compress_to_buffer(&self.page, &mut self.compressed)?;
         self.page.clear();
-        let page = CompressedPage::new(describe(Bytes::copy_from_slice(&self.compressed)), size);
-        let mut written = TrackedWrite::new(Vec::with_capacity(self.compressed.len() + HEADER_BYTES));
-        SerializedPageWriter::new(&mut written).write_page(page)?;
-        let written = written.into_inner()?;
-        let header = written.len() - self.compressed.len();
-        Ok((written.into(), header + size))
+        let data = Bytes::copy_from_slice(&self.compressed);
+        let page = CompressedPage::new(describe(data.clone()), size);
+        let mut header = TrackedWrite::new(First::default());
+        SerializedPageWriter::new(&mut header).write_page(page)?;
+        let length = header.bytes_written() - data.len();
+        let First(header, kept) = header.into_inner()?;
+        let Some(header) = header[..kept].get(..length) else {
+            return Err(ParquetError::General(format!("a page's header of {length} bytes")));
+        };
+        let header = Bytes::copy_from_slice(header);
+        Ok(Compressed { uncompressed: length + size, header, data })
+    }
+}
+
+/// A page as it stands in a file.
+struct Compressed {
+    header: Bytes,
+    data: Bytes,
+    /// How large both were before.
+    uncompressed: usize,
+}
+
+impl Compressed {
+    fn len(&self) -> usize {
+        self.header.len() + self.data.len()
+    }
+}
+
+/// Keeps the first bytes that are written, which is where a page's header is: the page itself need not be copied.
+struct First([u8; HEADER_BYTES], usize);
+
+impl Default for First {
+    fn default() -> Self {
+        Self([0; HEADER_BYTES], 0)
+    }
+}
+
+impl io::Write for First {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len().min(HEADER_BYTES - self.1);
+        self.0[self.1..][..length].copy_from_slice(&bytes[..length]);
+        self.1 += length;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -114,11 +155,10 @@ enum Values {
 
 /// A page that is written.
 struct Written {
-    page: Bytes,
+    page: Compressed,
     rows: usize,
     nulls: usize,
     bounds: Bounds,
-    uncompressed: usize,
     text_bytes: u64,
     nans: u64,
 }
@@ -415,7 +455,7 @@ impl ChunkEncoder {
             Form::Indices => Encoding::RLE_DICTIONARY,
         };
         let num_values = u32::try_from(self.page_rows).unwrap_or(u32::MAX);
-        let (page, size) = tools.compress(|buf| ParquetPage::DataPage {
+        let page = tools.compress(|buf| ParquetPage::DataPage {
             buf,
             num_values,
             encoding,
@@ -430,7 +470,6 @@ impl ChunkEncoder {
             rows: self.page_rows,
             nulls: self.page_nulls,
             bounds,
-            uncompressed: size,
             text_bytes,
             nans: self.page_nans,
         });
@@ -463,7 +502,7 @@ impl ChunkEncoder {
         chunk
     }
 
-    fn dictionary_page(&mut self, tools: &mut Tools) -> Result<Option<(Bytes, usize)>> {
+    fn dictionary_page(&mut self, tools: &mut Tools) -> Result<Option<Compressed>> {
         if !self.has_indices {
             return Ok(None);
         }
@@ -479,15 +518,15 @@ impl ChunkEncoder {
         Ok(Some(page))
     }
 
-    fn chunk(&mut self, dictionary: Option<(Bytes, usize)>) -> Result<Chunk> {
+    fn chunk(&mut self, dictionary: Option<Compressed>) -> Result<Chunk> {
         let written = std::mem::take(&mut self.pages);
-        let mut pages = Vec::with_capacity(written.len() + 1);
+        let mut pages = Vec::with_capacity(2 * (written.len() + 1));
         let (mut at, mut uncompressed) = (0, 0);
         let mut encodings = vec![Encoding::RLE];
-        if let Some((page, size)) = dictionary {
+        if let Some(page) = dictionary {
             at += offset(page.len())?;
-            uncompressed += offset(size)?;
-            pages.push(page);
+            uncompressed += offset(page.uncompressed)?;
+            pages.extend([page.header, page.data]);
             // The dictionary itself is plain.
             encodings.extend([Encoding::PLAIN, Encoding::RLE_DICTIONARY]);
         }
@@ -501,15 +540,8 @@ impl ChunkEncoder {
         let (mut bounds, mut nulls, mut nans, mut text_bytes) = (None, 0, 0, 0);
         let is_text = self.kind == Type::Text;
         let mut order = Order::default();
-        for Written {
-            page,
-            rows,
-            nulls: page_nulls,
-            bounds: found,
-            uncompressed: size,
-            text_bytes: texts,
-            nans: page_nans,
-        } in written
+        for Written { page, rows, nulls: page_nulls, bounds: found, text_bytes: texts, nans: page_nans } in
+            written
         {
             bounds = statistics::unite(self.kind, bounds, &found);
             nulls += page_nulls as u64;
@@ -531,8 +563,8 @@ impl ChunkEncoder {
                 offset_index.append_unencoded_byte_array_data_bytes(Some(offset(texts)?));
             }
             at += offset(page.len())?;
-            uncompressed += offset(size)?;
-            pages.push(page);
+            uncompressed += offset(page.uncompressed)?;
+            pages.extend([page.header, page.data]);
         }
         column_index.set_boundary_order(order.found());
         let metadata = ColumnChunkMetaData::builder(self.descriptor.clone())

@@ -22,7 +22,7 @@ impl Key {
 /// Which values there are. Values lie in `bytes`, one after the other, as Parquet writes a dictionary.
 pub(super) struct Dictionary {
     seeds: [u64; 2],
-    /// A number plus one and the hash's upper half, or zero: as many as a power of two, at most half of them in use.
+    /// A number and the hash's upper half: as many as a power of two, at most half of them in use.
     slots: Vec<(u32, u32)>,
     keys: Vec<Key>,
     /// Where each value's bytes end.
@@ -31,6 +31,9 @@ pub(super) struct Dictionary {
 }
 
 const FIRST_SLOTS: usize = 64;
+/// Not zero: memory that is asked for as zeros is first read as one page that all share, and then each page costs
+/// two faults, the second of which stops the other threads.
+const FREE: (u32, u32) = (u32::MAX, 0);
 
 impl Default for Dictionary {
     fn default() -> Self {
@@ -61,7 +64,7 @@ impl Dictionary {
         if self.keys.is_empty() {
             return;
         }
-        self.slots.fill((0, 0));
+        self.slots.fill(FREE);
         self.keys.clear();
         self.ends.clear();
         self.bytes.clear();
@@ -108,11 +111,10 @@ impl Dictionary {
         let mask = self.slots.len() - 1;
         let mut slot = start & mask;
         loop {
-            let (number, found) = self.slots[slot];
-            if number == 0 {
+            let (index, found) = self.slots[slot];
+            if index == FREE.0 {
                 break;
             }
-            let index = number - 1;
             if found == tag
                 && self.keys[index as usize] == key
                 && (key.length as usize <= SHORT || is_same(self.value(index)))
@@ -122,7 +124,7 @@ impl Dictionary {
             slot = (slot + 1) & mask;
         }
         let index = u32::try_from(self.keys.len()).unwrap_or(u32::MAX - 1);
-        self.slots[slot] = (index + 1, tag);
+        self.slots[slot] = (index, tag);
         self.keys.push(key);
         write(&mut self.bytes);
         self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
@@ -140,11 +142,11 @@ impl Dictionary {
     #[cold]
     fn grow(&mut self) {
         let size = (self.slots.len() * 4).max(FIRST_SLOTS);
-        let mut slots = vec![(0, 0); size];
-        for (number, key) in (1..).zip(&self.keys) {
+        let mut slots = vec![FREE; size];
+        for (number, key) in (0..).zip(&self.keys) {
             let (start, tag) = self.hash(*key);
             let mut slot = start & (size - 1);
-            while slots[slot].0 != 0 {
+            while slots[slot] != FREE {
                 slot = (slot + 1) & (size - 1);
             }
             slots[slot] = (number, tag);
