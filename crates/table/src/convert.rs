@@ -728,6 +728,28 @@ mod tests {
         assert_eq!((summary.rows, summary.rejected_rows), (0, 2));
     }
 
+    /// The first rows are looked at before any is read; what stands behind them may be otherwise.
+    #[test]
+    fn the_first_rows_may_mislead() {
+        for before in [1, 10, 100, 1_000, 10_000] {
+            for (first, odd, kind) in
+                [("1", "x", Type::Text), ("1", "0.5", Type::Float64), ("1.50", "1.5", Type::Float64)]
+            {
+                let csv = format!("a,b\n{}{odd},y\n", format!("{first},y\n").repeat(before));
+                let whole = table_of(&[&csv], "").swap_remove(0);
+                assert_eq!(
+                    (whole.1, whole.2.len()),
+                    (kind, before + 1),
+                    "{before} times {first}, then {odd}"
+                );
+                let texts = table_of(&[&csv, "a\nx\n"], "").swap_remove(0);
+                let mut expected = vec![Some(first.to_owned()); before];
+                expected.extend([Some(odd.to_owned()), Some("x".to_owned())]);
+                assert!(texts.2 == expected, "{before} times {first}, then {odd}");
+            }
+        }
+    }
+
     /// Which thread does what, and when, decides nothing.
     #[test]
     fn any_number_of_threads_writes_the_same_bytes() {

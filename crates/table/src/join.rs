@@ -13,7 +13,8 @@ use crate::file::IO_BYTES;
 
 /// The bytes of a chunk: in another file, or made here.
 pub(crate) enum Pages<'a, R> {
-    There(&'a R),
+    /// So many bytes of it.
+    There(&'a R, usize),
     Here(encode::Pages),
 }
 
@@ -34,15 +35,16 @@ pub(crate) fn chunk<'a, R>(
 ) -> Result<(Pages<'a, R>, ColumnCloseResult)> {
     let row_group = metadata.row_group(group);
     let indexes = metadata.page_index_for_row_group(group);
+    let bytes = row_group.column(column).compressed_size().unsigned_abs();
     let closed = ColumnCloseResult {
-        bytes_written: row_group.column(column).compressed_size().unsigned_abs(),
+        bytes_written: bytes,
         rows_written: row_group.num_rows().unsigned_abs(),
         metadata: described(row_group.column(column), encoder)?,
         bloom_filter: None,
         column_index: indexes.column_index(column).cloned(),
         offset_index: indexes.offset_index(column).cloned(),
     };
-    Ok((Pages::There(reader), closed))
+    Ok((Pages::There(reader, usize::try_from(bytes)?), closed))
 }
 
 /// What the footer says of a chunk, under the name that the column has here.
@@ -65,7 +67,7 @@ fn described(chunk: &ColumnChunkMetaData, encoder: &ChunkEncoder) -> Result<Colu
 impl<R: ChunkReader> Length for Pages<'_, R> {
     fn len(&self) -> u64 {
         match self {
-            Self::There(reader) => reader.len(),
+            Self::There(reader, _) => reader.len(),
             Self::Here(pages) => pages.len(),
         }
     }
@@ -76,14 +78,17 @@ impl<R: ChunkReader> ChunkReader for Pages<'_, R> {
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
         Ok(match self {
-            Self::There(reader) => Reader::There(BufReader::with_capacity(IO_BYTES, reader.get_read(start)?)),
+            // What lies behind the chunk is not read with it.
+            Self::There(reader, bytes) => {
+                Reader::There(BufReader::with_capacity(IO_BYTES.min(*bytes), reader.get_read(start)?))
+            }
             Self::Here(pages) => Reader::Here(pages.get_read(start)?),
         })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         match self {
-            Self::There(reader) => reader.get_bytes(start, length),
+            Self::There(reader, _) => reader.get_bytes(start, length),
             Self::Here(pages) => pages.get_bytes(start, length),
         }
     }

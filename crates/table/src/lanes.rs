@@ -309,3 +309,103 @@ impl<L: Lane> State<L> {
         self.groups.pop_front().map(|group| group.into_iter().flatten().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Keeps what it takes; at one number it fails, at another it panics.
+    struct Keeper {
+        name: usize,
+        kept: Vec<u32>,
+    }
+
+    const FAILS: u32 = 1_000;
+    const PANICS: u32 = 1_001;
+
+    impl Lane for Keeper {
+        type Batch = Vec<u32>;
+        type Yield = (usize, Vec<u32>, bool);
+        type Error = String;
+
+        fn take(&mut self, batch: &Vec<u32>, _: &mut Tools) -> Result<(), String> {
+            for number in batch {
+                match *number {
+                    FAILS if self.name == 1 => return Err(format!("lane {} fails", self.name)),
+                    PANICS if self.name == 1 => panic!("lane {} panics", self.name),
+                    // Lanes are at different places then.
+                    number if number % 5 == 0 => thread::sleep(Duration::from_micros(100 * self.name as u64)),
+                    _ => {}
+                }
+            }
+            self.kept.extend(batch);
+            Ok(())
+        }
+
+        fn end_group(&mut self, is_last: bool, _: &mut Tools) -> Result<Self::Yield, String> {
+            Ok((self.name, std::mem::take(&mut self.kept), is_last))
+        }
+    }
+
+    type Groups = Vec<Vec<(usize, Vec<u32>, bool)>>;
+
+    /// Runs three lanes over numbers, with a group after each tenth, and `extra` in place of number 37.
+    fn run_over(threads: usize, extra: u32, fails_to_write: bool) -> Result<Groups, String> {
+        let lanes = (0..3).map(|name| Keeper { name, kept: Vec::new() });
+        let tools = || Tools::take().map_err(|error| error.to_string());
+        let mut numbers = (0..75_u32).map(|number| if number == 37 { extra } else { number });
+        let mut count = 0;
+        let next = |batch: &mut Vec<u32>| {
+            batch.clear();
+            count += 1;
+            if count % 11 == 0 {
+                return Ok(Next::EndOfGroup);
+            }
+            let Some(number) = numbers.next() else { return Ok(Next::End) };
+            batch.push(number);
+            Ok(Next::Batch)
+        };
+        let mut groups = Groups::new();
+        let write = |group| {
+            groups.push(group);
+            if fails_to_write { Err("no room".to_owned()) } else { Ok(()) }
+        };
+        let lanes = run(lanes, threads, tools, next, write)?;
+        assert_eq!(lanes.iter().map(|lane| lane.name).collect::<Vec<_>>(), [0, 1, 2]);
+        Ok(groups)
+    }
+
+    #[test]
+    fn each_lane_takes_each_batch_in_order() {
+        for threads in 1..5 {
+            let groups = run_over(threads, 37, false).unwrap();
+            let expected: Groups = (0..8)
+                .map(|group| {
+                    let numbers: Vec<u32> = (group * 10..(group * 10 + 10).min(75)).collect();
+                    (0..3).map(|name| (name, numbers.clone(), group == 7)).collect()
+                })
+                .collect();
+            assert_eq!(groups, expected, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn the_first_error_ends_it() {
+        for threads in 1..5 {
+            assert_eq!(run_over(threads, FAILS, false), Err("lane 1 fails".to_owned()), "{threads} threads");
+            assert_eq!(run_over(threads, 37, true), Err("no room".to_owned()), "{threads} threads");
+        }
+    }
+
+    /// And nobody waits for a thread that is gone.
+    #[test]
+    fn a_panic_goes_on() {
+        for threads in 1..5 {
+            let result = catch_unwind(AssertUnwindSafe(|| run_over(threads, PANICS, false)));
+            assert!(result.is_err(), "{threads} threads");
+        }
+    }
+}

@@ -525,6 +525,7 @@ fn narrow(place: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::metadata::ParquetMetaDataReader;
 
     use super::*;
     use crate::COLUMNS_KEY;
@@ -666,6 +667,80 @@ mod tests {
         }
         let beyond = Input::rows_of(former, 5..rows + 1);
         assert!(matches!(beyond, Err(InputError::NoSuchRows { rows: 1_060_000, .. })));
+    }
+
+    /// The bytes of a column's pages in the first row group.
+    fn chunk(file: &bytes::Bytes, column: usize) -> bytes::Bytes {
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(file).unwrap();
+        let (start, length) = metadata.row_group(0).column(column).byte_range();
+        let start = usize::try_from(start).unwrap();
+        file.slice(start..start + usize::try_from(length).unwrap())
+    }
+
+    #[test]
+    fn large_row_groups_stand_as_they_are() {
+        let rows = 150_000_u32;
+        let numbers: Vec<String> = (0..rows).map(|row| row.to_string()).collect();
+        let words: Vec<String> = (0..rows).map(|row| format!("word {}", row % 91)).collect();
+        let lines: Vec<String> =
+            numbers.iter().zip(&words).map(|(one, other)| format!("{one},{other}")).collect();
+        let csv = format!("a,Word\n{}\n", lines.join("\n"));
+        let large = converted(csv, "").unwrap().0;
+        let some = |texts: &[String]| -> Vec<Option<String>> { texts.iter().cloned().map(Some).collect() };
+        let none = |rows: usize| -> Vec<Option<String>> { vec![None; rows] };
+        let expected = [
+            ("c".to_owned(), Type::Boolean, [vec![Some("true".to_owned())], none(numbers.len())].concat()),
+            ("word".to_owned(), Type::Text, [vec![Some("x".to_owned())], some(&words)].concat()),
+            ("a".to_owned(), Type::Int64, [none(1), some(&numbers)].concat()),
+        ];
+        let small = || fragment("c,word\ntrue,x\n", "");
+        let output = merged(&[small(), Input::fragment(large.clone()).unwrap()], "").0;
+        assert!(read(&output) == expected);
+        let groups = ParquetMetaDataReader::new().parse_and_finish(&output).unwrap().num_row_groups();
+        assert_eq!(groups, 2);
+        // First, so that it is the first row group; once more after it was carried.
+        let first = merged(&[Input::fragment(large.clone()).unwrap(), small()], "").0;
+        let carried = Input::rows_of(first.clone(), 0..u64::from(rows)).unwrap();
+        let again = merged(&[carried, small()], "").0;
+        for column in 0..2 {
+            assert!(
+                chunk(&first, column) == chunk(&large, column)
+                    && chunk(&again, column) == chunk(&large, column)
+            );
+        }
+        assert!(read(&again) == read(&first));
+        // Another type, and they are not.
+        let widened = merged(&[Input::fragment(large).unwrap(), fragment("a\n0.5\n", "")], "").0;
+        let doubles: Vec<String> = numbers.iter().map(|number| format!("{number}.0")).collect();
+        assert!(
+            read(&widened)[0]
+                == ("a".to_owned(), Type::Float64, [some(&doubles), some(&["0.5".to_owned()])].concat())
+        );
+    }
+
+    #[test]
+    fn only_the_rows_that_are_carried_have_a_say() {
+        let former = merged(&[fragment("a,b\n1,9007199254740993\nNA,5\n,6\n2,7\n", "")], "").0;
+        let carried = Input::rows_of(former.clone(), 1..3).unwrap();
+        let found = read(&merged(&[carried, fragment("a,b\n2021-01-01,0.5\n", "")], "").0);
+        let a = column("a", Type::Date, &["", "", "2021-01-01"]);
+        assert_eq!(found, [a, column("b", Type::Float64, &["5.0", "6.0", "0.5"])]);
+        let carried = Input::rows_of(former, 0..1).unwrap();
+        let found = read(&merged(&[carried, fragment("a,b\n0.5,0.5\n", "")], "").0);
+        let a = column("a", Type::Float64, &["1.0", "0.5"]);
+        assert_eq!(found, [a, column("b", Type::Text, &["9007199254740993", "0.5"])]);
+    }
+
+    /// An odd spelling far behind the first row group, where none was kept.
+    #[test]
+    fn texts_come_back_from_every_row_group() {
+        let rows = 1_060_000;
+        let csv = format!("a\n{}1.5\n", "1.50\n".repeat(rows));
+        let found = table_of(&[&csv, "a\nx\n"], "").swap_remove(0);
+        assert_eq!(found.1, Type::Text);
+        let (odd, even) = found.2.split_at(rows);
+        assert!(odd.iter().all(|cell| cell.as_deref() == Some("1.50")));
+        assert_eq!(even, [Some("1.5".to_owned()), Some("x".to_owned())]);
     }
 
     #[test]

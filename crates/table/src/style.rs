@@ -240,3 +240,67 @@ impl TimestampReader {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rendered(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
+        let mut text = String::new();
+        write(&mut text).unwrap();
+        text
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn a_number_in_style_is_rendered_to_the_letter(
+            text in "-?(0|[1-9][0-9]{0,9}|[0-9]{1,17})(\\.[0-9]{1,16})?([eE][+-]?[0-9]{1,3})?",
+            other in "-?[0-9]{1,12}\\.[0-9]{1,4}",
+        ) {
+            let style = Style::of_number(text.as_bytes());
+            if let Style::Decimals(decimals) = style {
+                for text in [text, other] {
+                    if let Some(value) = decimal(text.as_bytes(), decimals) {
+                        prop_assert_eq!(value, text.parse::<f64>().unwrap());
+                        prop_assert_eq!(rendered(|out| style.write_float64(out, value)), text);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_timestamp_in_style_is_rendered_to_the_letter(
+            text in "(0000|00[0-9]{2}|20[0-9]{2}|9999)-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[T ]([01][0-9]|2[0-4]):[0-6][0-9](:[0-6][0-9](\\.[0-9]{1,7})?)?(Z|[+-](0[0-9]|1[0-9]|2[0-4])(:?[0-6][0-9])?)?",
+            seconds in 0..60_u8,
+        ) {
+            let style = Style::of_timestamp(text.as_bytes());
+            if let Style::Timestamp(form) = &style {
+                let mut reader = TimestampReader::new(form);
+                // The next one shares its minute.
+                let mut next = text.clone();
+                if next.as_bytes().get(16) == Some(&b':') {
+                    next.replace_range(17..19, &format!("{seconds:02}"));
+                }
+                for text in [text, next] {
+                    let micros = reader.read(text.as_bytes());
+                    let value = value::timestamp(text.as_bytes()).unwrap().value;
+                    prop_assert_eq!(micros, Some(value.micros));
+                    prop_assert_eq!(rendered(|out| style.write_timestamp(out, value)), text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_boolean_in_style_is_rendered_to_the_letter() {
+        for text in ["true", "True", "TRUE", "false", "False", "FALSE"] {
+            let style = Style::of_boolean(text.as_bytes());
+            let value = text.eq_ignore_ascii_case("true");
+            assert_eq!(rendered(|out| style.write_boolean(out, value)), text);
+        }
+    }
+}

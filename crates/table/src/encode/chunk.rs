@@ -679,3 +679,205 @@ impl Read for PagesReader {
         Ok(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::PageType;
+    use parquet::file::metadata::ParquetMetaData;
+    use parquet::file::page_index::column_index::ColumnIndexMetaData;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::file::serialized_reader::ReadOptionsBuilder;
+    use parquet::file::statistics::Statistics;
+
+    use super::*;
+    use crate::file::{self, FileWriter};
+    use crate::testing;
+
+    const PAGE_ROWS: usize = 100;
+    const LIMITS: Limits =
+        Limits { page_bytes: 64 * 1024, page_rows: PAGE_ROWS, dictionary_bytes: 64 * 1024 };
+
+    /// A file of one row group and one column.
+    fn file(
+        kind: Type,
+        limits: Limits,
+        append: impl FnOnce(&mut ChunkEncoder, &mut Tools) -> Result<()>,
+    ) -> Bytes {
+        let mut tools = Tools::take().unwrap();
+        let mut encoder = ChunkEncoder::new(kind, file::descriptor("a", kind).unwrap(), limits);
+        append(&mut encoder, &mut tools).unwrap();
+        let mut output = Vec::new();
+        let mut file = FileWriter::new(&mut output, [("a", kind)]).unwrap();
+        file.write([encoder.finish(&mut tools).unwrap()]).unwrap();
+        file.finish([]).unwrap();
+        output.into()
+    }
+
+    /// The values that are not null, and where they are.
+    fn split<T: Clone>(cells: &[Option<T>]) -> (Vec<T>, Vec<bool>) {
+        (cells.iter().flatten().cloned().collect(), cells.iter().map(Option::is_some).collect())
+    }
+
+    fn doubles(cells: &[Option<f64>]) -> Bytes {
+        let (values, valid) = split(cells);
+        file(Type::Float64, LIMITS, |encoder, tools| encoder.append_f64(&values, &valid, tools))
+    }
+
+    fn texts(cells: &[&str], limits: Limits) -> Bytes {
+        let buffer = cells.concat();
+        let mut end = 0;
+        let spans = cells.iter().map(|cell| {
+            let start = end;
+            end += u32::try_from(cell.len()).unwrap();
+            Some(Span { start, end })
+        });
+        file(Type::Text, limits, |encoder, tools| encoder.append_texts(buffer.as_bytes(), spans, tools))
+    }
+
+    fn cells(file: &Bytes) -> Vec<Option<String>> {
+        testing::read(file).swap_remove(0).2
+    }
+
+    fn metadata(file: &Bytes) -> ParquetMetaData {
+        let options = ReadOptionsBuilder::new().with_page_index().build();
+        SerializedFileReader::new_with_options(file.clone(), options).unwrap().metadata().clone()
+    }
+
+    fn column_index(metadata: &ParquetMetaData) -> Option<ColumnIndexMetaData> {
+        metadata.page_index_for_row_group(0).column_index(0).cloned()
+    }
+
+    fn encodings(file: &Bytes) -> Vec<(PageType, Encoding)> {
+        let reader = SerializedFileReader::new(file.clone()).unwrap();
+        let pages = reader.get_row_group(0).unwrap().get_column_page_reader(0).unwrap();
+        pages.map(|page| page.unwrap()).map(|page| (page.page_type(), page.encoding())).collect()
+    }
+
+    #[test]
+    fn the_index_says_of_each_page_what_is_in_it() {
+        let cells: Vec<Option<i64>> = (0..1_000)
+            .map(|row| match row {
+                300..500 | 777 => None,
+                row => Some(5_000 - row),
+            })
+            .collect();
+        let (values, valid) = split(&cells);
+        let written = file(Type::Int64, LIMITS, |encoder, tools| encoder.append_i64(&values, &valid, tools));
+        let found: Vec<Option<i64>> = self::cells(&written)
+            .iter()
+            .map(|cell| cell.as_ref().map(|cell| cell.parse().unwrap()))
+            .collect();
+        assert_eq!(found, cells);
+
+        let metadata = metadata(&written);
+        let index = column_index(&metadata).unwrap();
+        assert_eq!(index.get_boundary_order(), Some(BoundaryOrder::DESCENDING));
+        let ColumnIndexMetaData::INT64(index) = index else { panic!("{index:?}") };
+        let pages: Vec<&[Option<i64>]> = cells.chunks(PAGE_ROWS).collect();
+        let expected = |bound: fn(&[i64]) -> Option<i64>| -> Vec<Option<i64>> {
+            pages.iter().map(|page| bound(&page.iter().flatten().copied().collect::<Vec<_>>())).collect()
+        };
+        let least: Vec<Option<i64>> = index.min_values_iter().map(Option::<&i64>::copied).collect();
+        let greatest: Vec<Option<i64>> = index.max_values_iter().map(Option::<&i64>::copied).collect();
+        assert_eq!(least, expected(|page| page.iter().copied().min()));
+        assert_eq!(greatest, expected(|page| page.iter().copied().max()));
+        let nulls: Vec<i64> = (0..pages.len()).map(|page| index.null_count(page).unwrap()).collect();
+        assert_eq!(nulls, [0, 0, 0, 100, 100, 0, 0, 1, 0, 0]);
+        let indexes = metadata.page_index_for_row_group(0);
+        let places = indexes.offset_index(0).unwrap();
+        let first_rows: Vec<i64> = places.page_locations().iter().map(|page| page.first_row_index).collect();
+        assert_eq!(first_rows, (0..10).map(|page| page * 100).collect::<Vec<_>>());
+        let Some(Statistics::Int64(found)) = metadata.row_group(0).column(0).statistics() else {
+            panic!("none")
+        };
+        assert_eq!(
+            (found.min_opt(), found.max_opt(), found.null_count_opt()),
+            (Some(&4_001), Some(&5_000), Some(201))
+        );
+    }
+
+    #[test]
+    fn a_column_of_nulls_alone_has_no_bounds() {
+        let written = file(Type::Text, LIMITS, |encoder, tools| encoder.append_nulls(250, tools));
+        assert_eq!(cells(&written), vec![None; 250]);
+        let metadata = metadata(&written);
+        let Some(ColumnIndexMetaData::BYTE_ARRAY(index)) = column_index(&metadata) else {
+            panic!("no index")
+        };
+        assert!((0..3).all(|page| index.is_null_page(page)));
+        let found = metadata.row_group(0).column(0).statistics().unwrap();
+        assert_eq!((found.min_bytes_opt(), found.null_count_opt()), (None, Some(250)));
+    }
+
+    /// A reader that skips pages by their bounds must not skip one because of a NaN.
+    #[test]
+    fn nan_counts_as_a_bound_only_where_there_is_nothing_else() {
+        let page = |cell: fn(usize) -> Option<f64>| (0..PAGE_ROWS).map(cell);
+        let mixed =
+            page(|row| Some(if row % 3 == 0 { f64::NAN } else { f64::from(u8::try_from(row).unwrap()) }));
+        let nan = page(|_| Some(f64::NAN));
+        let zeros = page(|row| Some(if row % 2 == 0 { 0.0 } else { -0.0 }));
+        let cells: Vec<Option<f64>> = mixed.chain(nan).chain(zeros).collect();
+        let written = doubles(&cells);
+        let expected: Vec<Option<String>> =
+            cells.iter().map(|cell| cell.map(|cell| format!("{cell:?}"))).collect();
+        assert_eq!(self::cells(&written), expected);
+        let metadata = metadata(&written);
+        let Some(ColumnIndexMetaData::DOUBLE(index)) = column_index(&metadata) else { panic!("no index") };
+        let bits = |value: Option<&f64>| value.map(|value| value.to_bits());
+        let least: Vec<_> = index.min_values_iter().map(bits).collect();
+        let greatest: Vec<_> = index.max_values_iter().map(bits).collect();
+        assert_eq!((least[0], greatest[0]), (bits(Some(&1.0)), bits(Some(&98.0))));
+        assert!(index.min_values_iter().nth(1).flatten().is_some_and(|value| value.is_nan()));
+        assert_eq!((least[2], greatest[2]), (bits(Some(&-0.0)), bits(Some(&0.0))));
+        let Some(Statistics::Double(found)) = metadata.row_group(0).column(0).statistics() else {
+            panic!("none")
+        };
+        assert_eq!((bits(found.min_opt()), bits(found.max_opt())), (bits(Some(&-0.0)), bits(Some(&98.0))));
+        assert_eq!(found.nan_count_opt(), Some(34 + 100));
+    }
+
+    #[test]
+    fn long_bounds_are_cut_without_shutting_a_value_out() {
+        let long = format!("{}é and more", "x".repeat(63));
+        let written = texts(&[&long, "y", &"\u{10ffff}".repeat(40)], LIMITS);
+        let metadata = metadata(&written);
+        // Nothing short is greater than the last one.
+        assert!(column_index(&metadata).is_none());
+        let Some(Statistics::ByteArray(found)) = metadata.row_group(0).column(0).statistics() else {
+            panic!("none")
+        };
+        assert_eq!(found.min_opt().unwrap().data(), "x".repeat(63).as_bytes());
+        assert!(!found.min_is_exact() && found.max_opt().is_none());
+
+        let written = texts(&["a", &long], LIMITS);
+        let metadata = self::metadata(&written);
+        let Some(ColumnIndexMetaData::BYTE_ARRAY(index)) = column_index(&metadata) else {
+            panic!("no index")
+        };
+        let greatest = index.max_value(0).unwrap();
+        assert_eq!(greatest, format!("{}y", "x".repeat(62)).as_bytes());
+        assert!(greatest > long.as_bytes());
+    }
+
+    #[test]
+    fn a_dictionary_that_has_grown_too_large_is_given_up_for_the_rest() {
+        const DICTIONARY: (PageType, Encoding) = (PageType::DICTIONARY_PAGE, Encoding::PLAIN);
+        const NUMBERED: (PageType, Encoding) = (PageType::DATA_PAGE, Encoding::RLE_DICTIONARY);
+        const DIRECT: (PageType, Encoding) = (PageType::DATA_PAGE, Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        let few = |row: usize| format!("{}", row % 7);
+        let many = |row: usize| format!("text number {row}");
+        let limits = Limits { dictionary_bytes: 4 * 1024, ..LIMITS };
+        let written = |cell: &dyn Fn(usize) -> String| {
+            let cells: Vec<String> = (0..1_000).map(cell).collect();
+            let written = texts(&cells.iter().map(String::as_str).collect::<Vec<_>>(), limits);
+            assert!(self::cells(&written).iter().flatten().eq(&cells));
+            encodings(&written)
+        };
+        assert_eq!(written(&few), [vec![DICTIONARY], vec![NUMBERED; 10]].concat());
+        assert_eq!(written(&many), vec![DIRECT; 10]);
+        let turning = written(&|row| if row < 450 { few(row) } else { many(row) });
+        assert_eq!(turning[..5], [DICTIONARY, NUMBERED, NUMBERED, NUMBERED, NUMBERED]);
+        assert_eq!(turning.last(), Some(&DIRECT));
+    }
+}
