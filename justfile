@@ -50,6 +50,8 @@ format:
 [group('check')]
 lint:
     cargo clippy --workspace --all-targets --locked -- --deny warnings
+    # The fuzzer's workspace has a lock file of its own, which must follow.
+    @cargo metadata --locked --format-version 1 --manifest-path crates/table/fuzz/Cargo.toml >/dev/null
 
 # Unit and integration tests
 [group('check')]
