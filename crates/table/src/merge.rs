@@ -708,6 +708,15 @@ mod tests {
                     && chunk(&again, column) == chunk(&large, column)
             );
         }
+        let told = |file: &bytes::Bytes, column: usize| {
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(file).unwrap();
+            let chunk = metadata.row_group(0).column(column).clone();
+            let sizes = [chunk.num_values(), chunk.compressed_size(), chunk.uncompressed_size()];
+            (sizes, chunk.statistics().cloned(), chunk.unencoded_byte_array_data_bytes())
+        };
+        for column in 0..2 {
+            assert_eq!(told(&first, column), told(&large, column));
+        }
         assert!(read(&again) == read(&first));
         // Another type, and they are not.
         let widened = merged(&[Input::fragment(large).unwrap(), fragment("a\n0.5\n", "")], "").0;
