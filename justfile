@@ -77,14 +77,17 @@ e2e *pytest: _build-local
 
 # Arbitrary bytes for the reader of CSVs, for so many seconds; what reaches new code joins the corpus
 [group('check')]
-fuzz seconds="300":
+fuzz seconds="300": (_fuzz "-max_total_time=" + seconds "target/fuzz/corpus" "crates/table/fuzz/corpus") (_fuzz "-merge=1" "crates/table/fuzz/corpus" "target/fuzz/corpus")
+
+_fuzz *arguments:
+    @mkdir -p target/fuzz/corpus
     # libFuzzer's instruments, without the sanitizers: those are for unsafe code, and need another compiler.
     @CARGO_TARGET_DIR=target/fuzz RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
-        cargo run --release --locked --manifest-path crates/table/fuzz/Cargo.toml \
-            --target "$(rustc --print host-tuple)" -- crates/table/fuzz/corpus \
-            -artifact_prefix=target/fuzz/ -max_len=4096 -timeout=10 -rss_limit_mb=512 -max_total_time={{ seconds }}
+        cargo run --quiet --release --locked --manifest-path crates/table/fuzz/Cargo.toml \
+            --target "$(rustc --print host-tuple)" -- \
+            -artifact_prefix=target/fuzz/ -max_len=4096 -timeout=10 -rss_limit_mb=512 {{ arguments }}
 
 # Speed, memory and size beside DuckDB, Polars and PyArrow: docs/benchmark.md; with --quick, only a try
 [group('measure')]
