@@ -206,7 +206,7 @@ struct Scanned {
 
 /// The double nearest to a decimal, or one beside it.
 fn likely(decimal: Decimal) -> Option<f64> {
-    let power = EXACT_POWERS.get(usize::try_from(-decimal.exponent).ok()?)?;
+    let power = EXACT_POWERS.get(usize::try_from(decimal.exponent.checked_neg()?).ok()?)?;
     #[expect(clippy::cast_precision_loss, reason = "what is lost is made up for below")]
     let rounded = decimal.mantissa as f64;
     #[expect(clippy::cast_possible_truncation, reason = "it was a whole number before")]
@@ -709,6 +709,8 @@ mod tests {
             "1152921504606846976",
             "9223372036854775807",
             "1e99999999999999999999",
+            "1e-99999999999999999999",
+            "742.6e-2147483648",
         ] {
             assert_eq!(float_of(text), None, "{text}");
         }
