@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader,
-    ParquetStatisticsPolicy,
+    ParquetStatisticsPolicy, RowGroupMetaData,
 };
 use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics;
@@ -182,7 +182,9 @@ impl<R: ChunkReader + 'static> Input<R> {
     pub(crate) fn indexed(&self) -> Result<(&R, ParquetMetaData), ParquetError> {
         let mut footer = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
         footer.try_parse(&*self.reader)?;
-        Ok((&self.reader, footer.finish()?))
+        let footer = footer.finish()?;
+        check(&footer, self.reader.len())?;
+        Ok((&self.reader, footer))
     }
 
     /// The value of a key of the fragment's metadata; rows of a former output have none.
@@ -199,7 +201,25 @@ fn footer<R: ChunkReader>(
     let options = ParquetMetaDataOptions::new()
         .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .with_column_stats_policy(statistics);
-    ParquetMetaDataReader::new().with_metadata_options(Some(options)).parse_and_finish(reader)
+    let footer =
+        ParquetMetaDataReader::new().with_metadata_options(Some(options)).parse_and_finish(reader)?;
+    check(&footer, reader.len())?;
+    Ok(footer)
+}
+
+/// The crate takes it that no offset and no size of a footer is negative, and panics.
+fn check(footer: &ParquetMetaData, length: u64) -> Result<(), ParquetError> {
+    for column in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let range = [start, column.data_page_offset(), column.compressed_size(), column.num_values()];
+        let end = u64::try_from(start).ok().and_then(|start| start.checked_add(unsigned(range[2])));
+        if range.iter().any(|number| *number < 0) || end.is_none_or(|end| end > length) {
+            let name = column.column_descr().name();
+            let what = format!("the pages of column `{name}` lie outside of the file");
+            return Err(ParquetError::General(what));
+        }
+    }
+    Ok(())
 }
 
 fn open<R: ChunkReader + 'static>(reader: &Arc<R>, group: &Group) -> Result<Box<dyn Chunks>, ParquetError> {

@@ -295,21 +295,6 @@ proptest! {
         prop_assert_eq!(rejected.matches("TypeMismatch").count(), bad.len());
     }
 
-    /// Not that it is always seen: Parquet's pages need not have checksums, and S3 has.
-    #[test]
-    fn no_damaged_fragment_makes_it_panic(files in files(), damage: [(prop::sample::Index, u8); 2]) {
-        let inputs = files.iter().filter_map(|file| {
-            let mut fragment = converted(csv(file, PLAIN), "").unwrap().0.to_vec();
-            for (at, byte) in damage {
-                let at = at.index(fragment.len());
-                fragment[at] = byte;
-            }
-            Input::fragment(Bytes::from(fragment)).ok()
-        });
-        let inputs: Vec<Input<Bytes>> = inputs.collect();
-        let _ = crate::merge(&inputs, &crate::ColumnTypes::default(), Vec::new(), Vec::new());
-    }
-
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b",\"\n\r;ab10-"[..])], 0..200)) {
         if let Ok((fragment, ..)) = converted(&bytes, "a=int64") {

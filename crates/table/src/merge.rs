@@ -753,6 +753,30 @@ mod tests {
     }
 
     #[test]
+    fn damage_is_an_error_that_names_the_input() {
+        const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+        let row = |row: u64| format!("{},x\n", (row * row).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20);
+        let csv = format!("a,b\n{}", (0..400).map(row).collect::<String>());
+        let whole = converted(csv, "").unwrap().0;
+        let frames: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(&ZSTD)).collect();
+        assert!(frames.len() >= 2);
+        for at in frames {
+            let mut damaged = whole.to_vec();
+            damaged[at] ^= 1;
+            let inputs = [fragment("a\n1\n", ""), Input::fragment(bytes::Bytes::from(damaged)).unwrap()];
+            let found = merge(&inputs, &pins(""), Vec::new(), Vec::new());
+            assert!(matches!(found, Err(MergeError::Input { input: 1, .. })), "{at}: {found:?}");
+        }
+        for length in 0..whole.len() {
+            assert!(Input::fragment(whole.slice(..length)).is_err(), "{length}");
+        }
+        // The pages are not there, though the footer is.
+        let footer = whole.slice(1_500..);
+        let found = Input::fragment(footer).unwrap_err();
+        assert!(format!("{found:?}").contains("lie outside of the file"), "{found:?}");
+    }
+
+    #[test]
     fn metadata_is_written_and_read() {
         let (_, _, summary) = converted("a\n1\n", "").unwrap();
         let mut fragment = Vec::new();
