@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Range;
 
+use jiff::Timestamp;
 use tokio::io::AsyncRead;
 use window::{ETag, ObjectKey};
 
@@ -60,6 +61,8 @@ pub struct Listed {
     pub etag: ETag,
     /// Its size, in bytes.
     pub bytes: u64,
+    /// When this version was written, by the bucket's own clock; S3 tells whole seconds.
+    pub modified: Timestamp,
 }
 
 /// On what condition an object is written.

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 use window::{Bucket, ETag, ObjectKey};
 
 use crate::{Body, Condition, Head, Kind, Listed, Object, Put, Store, StoreError, Written};
@@ -13,11 +16,26 @@ use crate::{Body, Condition, Head, Kind, Listed, Object, Put, Store, StoreError,
 type Before = Box<dyn FnMut(&Memory, &str, &ObjectKey) + Send>;
 
 /// A bucket in memory.
-#[derive(Default)]
 pub struct Memory {
     objects: Mutex<BTreeMap<ObjectKey, (Head, Vec<u8>)>>,
+    /// When each object was written, by this bucket's clock.
+    modified: Mutex<HashMap<ObjectKey, Timestamp>>,
+    /// When that clock stood at 1970: with tokio's time it can be paused and moved on.
+    started: Instant,
     denied: Mutex<HashSet<(&'static str, ObjectKey)>>,
     before: Mutex<Option<Before>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            objects: Mutex::default(),
+            modified: Mutex::default(),
+            started: Instant::now(),
+            denied: Mutex::default(),
+            before: Mutex::default(),
+        }
+    }
 }
 
 impl Memory {
@@ -29,7 +47,10 @@ impl Memory {
         bytes.hash(&mut hasher);
         let etag = ETag::from(format!("{:032x}", hasher.finish()));
         let head = Head { etag: etag.clone(), bytes: bytes.len() as u64, metadata };
-        locked(&self.objects).insert(key.clone(), (head, bytes.to_vec()));
+        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(self.started.elapsed().as_secs());
+        let mut objects = locked(&self.objects);
+        locked(&self.modified).insert(key.clone(), now);
+        objects.insert(key.clone(), (head, bytes.to_vec()));
         etag
     }
 
@@ -119,10 +140,16 @@ impl Store for Memory {
             self.enter("list", &prefix)?;
         }
         let objects = locked(&self.objects);
-        let listed = objects
-            .iter()
-            .filter(|(key, _)| key.as_str().starts_with(prefix))
-            .map(|(key, (head, _))| Listed { key: key.clone(), etag: head.etag.clone(), bytes: head.bytes });
+        let modified = locked(&self.modified);
+        let listed =
+            objects.iter().filter(|(key, _)| key.as_str().starts_with(prefix)).map(|(key, (head, _))| {
+                Listed {
+                    key: key.clone(),
+                    etag: head.etag.clone(),
+                    bytes: head.bytes,
+                    modified: modified.get(key).copied().unwrap_or_default(),
+                }
+            });
         Ok(listed.collect())
     }
 

@@ -9,6 +9,7 @@ use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use window::{Bucket, ETag, ObjectKey};
 
@@ -291,11 +292,13 @@ impl Store for S3 {
             let page =
                 page.map_err(|error| StoreError::from_sdk("ListObjectsV2", &self.bucket, prefix, &error))?;
             for object in page.contents.unwrap_or_default() {
-                match (object.key.map(|key| key.parse()), object.e_tag, object.size.map(u64::try_from)) {
-                    (Some(Ok(key)), Some(etag), Some(Ok(bytes))) => {
-                        listed.push(Listed { key, etag: etag.into(), bytes });
+                let modified = object.last_modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
+                let key = object.key.map(|key| key.parse());
+                match (key, object.e_tag, object.size.map(u64::try_from), modified) {
+                    (Some(Ok(key)), Some(etag), Some(Ok(bytes)), Some(modified)) => {
+                        listed.push(Listed { key, etag: etag.into(), bytes, modified });
                     }
-                    _ => return Err(odd("an object of its answer has no key, no ETag or no size")),
+                    _ => return Err(odd("an object of its answer has no key, no ETag, no size or no time")),
                 }
             }
         }

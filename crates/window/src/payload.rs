@@ -135,6 +135,9 @@ pub struct MergeInput {
     pub closes_at: Timestamp,
     /// What this execution staged, and must find in the result.
     pub staged: Vec<Staged>,
+    /// How often this merge was put off; absent where the state machine knows of no putting off.
+    #[serde(default)]
+    pub put_off: Option<u32>,
     /// The message that began the execution, for the log.
     #[serde(default)]
     pub message_id: String,
@@ -154,15 +157,24 @@ pub struct Staged {
 
 /// What `merge` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MergeOutput {
-    /// The window's object in our bucket.
-    pub key: ObjectKey,
-    /// Its version.
-    pub etag: ETag,
-    /// How many files it holds the rows of.
-    pub inputs: usize,
-    /// Whether this step wrote it; `false` where it already held everything.
-    pub written: bool,
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum MergeOutput {
+    /// The window's object holds what was staged.
+    Merged {
+        /// The window's object in our bucket.
+        key: ObjectKey,
+        /// Its version.
+        etag: ETag,
+        /// How many files it holds the rows of.
+        inputs: usize,
+        /// Whether this step wrote it; `false` where it already held everything.
+        written: bool,
+    },
+    /// Another is about to merge the same window, so to be asked again.
+    PutOff {
+        /// When: in so many seconds.
+        seconds: u32,
+    },
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::Seek;
 use std::ops::Range;
 
-use store::Listed;
-use table::{ColumnTypes, FileSlice};
+use table::{ColumnTypes, FileSlice, MergeError};
 use window::lineage::{Input, LINEAGE_KEY, SOURCE_KEY, Source, WINDOW_KEY};
-use window::{FragmentId, Window};
+use window::{FragmentId, ObjectKey, Window};
 
 use crate::Error;
+use crate::spool::Version;
 
 /// An input whose fragment has expired: its rows stand in the window's object.
 #[derive(Debug, Clone)]
@@ -31,26 +31,29 @@ pub(crate) struct Built {
 pub(crate) fn build(
     window: &Window,
     types: &ColumnTypes,
-    objects: Vec<(Listed, FileSlice)>,
+    objects: Vec<(Version, FileSlice)>,
     carried: Vec<Carried>,
 ) -> Result<Built, Error> {
-    let mut parts: Vec<(Input, table::Input<FileSlice>)> = Vec::with_capacity(objects.len() + carried.len());
+    // Beside each input its rows, and the object that they stand in.
+    let mut parts: Vec<(Input, (ObjectKey, table::Input<FileSlice>))> =
+        Vec::with_capacity(objects.len() + carried.len());
     let mut output = None;
-    for (listed, slice) in objects {
-        let Some(fragment) = FragmentId::from_staging_key(window, &listed.key) else {
-            output = Some((listed, slice));
+    for (version, slice) in objects {
+        let Some(fragment) = FragmentId::from_staging_key(window, &version.key) else {
+            output = Some((version, slice));
             continue;
         };
-        let part = table::Input::fragment(slice).map_err(Error::corrupt(&listed.key))?;
-        let source = part.metadata(SOURCE_KEY).ok_or_else(|| Error::lacks(&listed.key, SOURCE_KEY))?;
-        let source: Source = serde_json::from_str(source).map_err(Error::corrupt(&listed.key))?;
-        parts.push((Input { source, fragment, fragment_etag: listed.etag }, part));
+        let part = table::Input::fragment(slice).map_err(Error::corrupt(&version.key))?;
+        let source = part.metadata(SOURCE_KEY).ok_or_else(|| Error::lacks(&version.key, SOURCE_KEY))?;
+        let source: Source = serde_json::from_str(source).map_err(Error::corrupt(&version.key))?;
+        let input = Input { source, fragment, fragment_etag: version.etag };
+        parts.push((input, (version.key, part)));
     }
-    if let Some((listed, slice)) = output {
+    if let Some((version, slice)) = output {
         for carried in carried {
             let part =
-                table::Input::rows_of(slice.clone(), carried.rows).map_err(Error::corrupt(&listed.key))?;
-            parts.push((carried.input, part));
+                table::Input::rows_of(slice.clone(), carried.rows).map_err(Error::corrupt(&version.key))?;
+            parts.push((carried.input, (version.key.clone(), part)));
         }
     }
     // The order of rows follows from the files alone: not from who came first.
@@ -59,13 +62,17 @@ pub(crate) fn build(
         by(one).cmp(&by(other))
     });
     let (lineage, parts): (Vec<Input>, Vec<_>) = parts.into_iter().unzip();
+    let (keys, parts): (Vec<ObjectKey>, Vec<_>) = parts.into_iter().unzip();
     let json = Error::internal::<serde_json::Error>;
     let metadata = vec![
         (WINDOW_KEY.to_owned(), serde_json::to_string(window).map_err(json("describing the window"))?),
         (LINEAGE_KEY.to_owned(), serde_json::to_string(&lineage).map_err(json("describing the inputs"))?),
     ];
     let mut file = tempfile::tempfile().map_err(Error::internal("making a scratch file"))?;
-    let merged = table::merge(&parts, types, metadata, &mut file).map_err(Error::internal("merging"))?;
+    let merged = table::merge(&parts, types, metadata, &mut file).map_err(|error| match error {
+        MergeError::Input { input, source } => Error::corrupt(&keys[input])(source),
+        error @ MergeError::Write(_) => Error::internal("merging")(error),
+    })?;
     let bytes = file.metadata().map_err(Error::internal("reading a scratch file"))?.len();
     file.rewind().map_err(Error::internal("reading a scratch file"))?;
     Ok(Built { file, bytes, rows: merged.rows })

@@ -11,6 +11,7 @@ mod error;
 mod metrics;
 mod spool;
 mod standing;
+mod turn;
 
 use serde_json::Value;
 use store::{ATTEMPTS, Condition, Head, Listed, Put, Store, Written};
@@ -21,6 +22,8 @@ use window::{ETag, FragmentId, ObjectKey, Window, name};
 use build::{Built, Carried};
 pub use config::Config;
 pub use error::Error;
+use spool::Version;
+use turn::Turn;
 
 /// Our bucket, and what else `merge` needs.
 pub struct Merge<O> {
@@ -36,13 +39,28 @@ struct Fragment {
     listed: Listed,
 }
 
-/// The window's object holds everything that was staged when it was looked at.
+/// How one pass of the protocol ended.
+enum Pass {
+    /// The window's object holds what it has to.
+    Merged(Merged),
+    /// Others go first.
+    PutOff {
+        /// Seconds until it is to be looked again.
+        seconds: u32,
+    },
+    /// Something changed meanwhile.
+    Overtaken,
+}
+
+/// The window's object holds everything that was staged when it was looked at, or at least what this execution staged.
 struct Merged {
     etag: ETag,
-    /// What of it is staged.
+    /// What is staged.
     staged: Vec<Fragment>,
     /// What of it is staged no more.
     carried: Vec<Carried>,
+    /// How many files it holds the rows of.
+    inputs: usize,
     /// What was written; nothing, where it held everything already.
     built: Option<Built>,
 }
@@ -61,59 +79,104 @@ impl<O: Store> Merge<O> {
         };
         let key = self.config.output_prefix.output_key(&input.window);
         for attempt in 1..=ATTEMPTS {
-            if let Some(merged) = self.attempt(&input.window, &key, first).await? {
-                find_own(&key, &input.staged, &merged)?;
-                let inputs = merged.staged.len() + merged.carried.len();
-                let (rows, bytes) =
-                    merged.built.as_ref().map_or((None, None), |b| (Some(b.rows), Some(b.bytes)));
-                let written = merged.built.is_some();
-                tracing::info!(
-                    window = input.window.id(), execution = input.execution, message_id = input.message_id,
-                    key = key.as_str(), etag = %merged.etag, inputs, carried = merged.carried.len(), rows, bytes,
-                    written, attempt,
-                    "window merged"
-                );
-                if written {
-                    metrics::freshness(&self.config.stack_name, input.closes_at);
+            match self.pass(&input, first, &key).await? {
+                Pass::Merged(merged) => return self.ended(&input, key, merged, attempt),
+                Pass::PutOff { seconds } => {
+                    tracing::info!(
+                        window = input.window.id(),
+                        execution = input.execution,
+                        message_id = input.message_id,
+                        put_off = input.put_off,
+                        seconds,
+                        "others go first"
+                    );
+                    return Ok(MergeOutput::PutOff { seconds });
                 }
-                return Ok(MergeOutput { key, etag: merged.etag, inputs, written });
+                Pass::Overtaken => {
+                    tracing::info!(
+                        window = input.window.id(),
+                        execution = input.execution,
+                        message_id = input.message_id,
+                        attempt,
+                        "window changed while it was merged"
+                    );
+                    store::pause(attempt).await;
+                }
             }
-            tracing::info!(
-                window = input.window.id(),
-                execution = input.execution,
-                message_id = input.message_id,
-                attempt,
-                "window changed while it was merged"
-            );
-            store::pause(attempt).await;
         }
         Err(Error::WindowChanged { key })
     }
 
-    /// One pass of the protocol; `None` when something changed meanwhile.
-    async fn attempt(&self, window: &Window, key: &ObjectKey, own: &Staged) -> Result<Option<Merged>, Error> {
+    fn ended(
+        &self,
+        input: &MergeInput,
+        key: ObjectKey,
+        merged: Merged,
+        attempt: u32,
+    ) -> Result<MergeOutput, Error> {
+        // An execution ends well only if the object holds what it staged.
+        if let Some(own) = lacks(&input.staged, &merged.staged, &merged.carried) {
+            return Err(missing(&key, own));
+        }
+        let (rows, bytes) = merged.built.as_ref().map_or((None, None), |b| (Some(b.rows), Some(b.bytes)));
+        let (inputs, written) = (merged.inputs, merged.built.is_some());
+        tracing::info!(
+            window = input.window.id(), execution = input.execution, message_id = input.message_id,
+            key = key.as_str(), etag = %merged.etag, inputs, carried = merged.carried.len(), rows, bytes,
+            written, attempt,
+            "window merged"
+        );
+        if written {
+            metrics::freshness(&self.config.stack_name, input.closes_at);
+        }
+        Ok(MergeOutput::Merged { key, etag: merged.etag, inputs, written })
+    }
+
+    /// One pass of the protocol.
+    async fn pass(&self, input: &MergeInput, first: &Staged, key: &ObjectKey) -> Result<Pass, Error> {
         let head = self.ours.head(key).await?;
-        let staged = self.staged(window).await?;
-        let carried = match &head {
-            None => Vec::new(),
-            // Where all inputs are staged the digest alone tells; most repetitions end here.
-            Some(head) if self.holds(head, &staged, &[]) => Vec::new(),
+        let staged = self.staged(&input.window).await?;
+        // Where all inputs are staged the digest alone tells; most repetitions end here.
+        if let Some(head) = &head
+            && self.holds(head, &staged, &[])
+        {
+            return Ok(Pass::standing(head, staged.len(), staged, Vec::new()));
+        }
+        let standing = match &head {
+            None => None,
             Some(head) => match standing::read(&self.ours, key, head).await? {
-                None => return Ok(None),
-                Some(standing) => {
-                    same_length(key, window, &standing.window)?;
-                    standing.without(|id| staged.iter().any(|fragment| fragment.id == *id))
-                }
+                None => return Ok(Pass::Overtaken),
+                standing => standing,
             },
         };
-        match head {
-            Some(head) if self.holds(&head, &staged, &carried) => {
-                Ok(Some(Merged { etag: head.etag, staged, carried, built: None }))
+        if let Some(standing) = &standing {
+            same_length(key, &input.window, &standing.window)?;
+        }
+        let inputs = standing.as_ref().map_or(0, |standing| standing.lineage.len());
+        let turn = {
+            // What was made with other settings is to be made anew, all of it.
+            let standing = standing.as_ref().filter(|standing| {
+                let made_of = standing.lineage.iter().map(|input| (&input.fragment, &input.fragment_etag));
+                head.as_ref().is_some_and(|head| self.has_digest(head, made_of))
+            });
+            let is_unmerged = |fragment: &&Fragment| !standing.is_some_and(|standing| standing.has(fragment));
+            let unmerged: Vec<&Fragment> = staged.iter().filter(is_unmerged).collect();
+            let bytes = staged.iter().map(|fragment| fragment.listed.bytes);
+            Turn::of(input, unmerged, bytes.sum::<u64>() + head.as_ref().map_or(0, |head| head.bytes))
+        };
+        let carried = standing.map_or_else(Vec::new, |standing| {
+            standing.without(|id| staged.iter().any(|fragment| fragment.id == *id))
+        });
+        match (head, turn) {
+            (None, _) if staged.is_empty() => Err(missing(key, first)),
+            (Some(head), _) if self.holds(&head, &staged, &carried) => {
+                Ok(Pass::standing(&head, inputs, staged, carried))
             }
-            None if staged.is_empty() => {
-                Err(Error::FragmentMissing { key: key.clone(), fragment: own.fragment.clone() })
+            (Some(head), Turn::Others) if lacks(&input.staged, &staged, &carried).is_none() => {
+                Ok(Pass::standing(&head, inputs, staged, carried))
             }
-            head => self.write(window, key, head.as_ref(), staged, carried).await,
+            (_, Turn::PutOff { seconds }) => Ok(Pass::PutOff { seconds }),
+            (head, _) => self.write(&input.window, key, head.as_ref(), staged, carried).await,
         }
     }
 
@@ -124,13 +187,14 @@ impl<O: Store> Merge<O> {
         head: Option<&Head>,
         staged: Vec<Fragment>,
         carried: Vec<Carried>,
-    ) -> Result<Option<Merged>, Error> {
-        let mut objects: Vec<Listed> = staged.iter().map(|fragment| fragment.listed.clone()).collect();
+    ) -> Result<Pass, Error> {
+        let mut objects: Vec<Version> =
+            staged.iter().map(|fragment| Version::listed(&fragment.listed)).collect();
         if let (Some(head), false) = (head, carried.is_empty()) {
-            objects.push(Listed { key: key.clone(), etag: head.etag.clone(), bytes: head.bytes });
+            objects.push(Version::of(key, head));
         }
         let Some(slices) = spool::bring(&self.ours, &objects).await? else {
-            return Ok(None);
+            return Ok(Pass::Overtaken);
         };
         let objects = objects.into_iter().zip(slices).collect();
         let job = {
@@ -145,13 +209,16 @@ impl<O: Store> Merge<O> {
             condition: &Condition::unchanged_since(head),
             bytes: built.bytes,
             content_type: "application/vnd.apache.parquet",
-            metadata: &[(DIGEST_METADATA, self.digest(&staged, &carried))],
+            metadata: &[(DIGEST_METADATA, self.digest(made_of(&staged, &carried)))],
             acl: None,
         };
         match self.ours.put(put, Box::new(tokio::fs::File::from_std(body))).await? {
-            Written::As(etag) => Ok(Some(Merged { etag, staged, carried, built: Some(built) })),
+            Written::As(etag) => {
+                let inputs = staged.len() + carried.len();
+                Ok(Pass::Merged(Merged { etag, staged, carried, inputs, built: Some(built) }))
+            }
             // If this was our own write and only its reply was lost, the next look finds our digest there.
-            Written::Lost => Ok(None),
+            Written::Lost => Ok(Pass::Overtaken),
         }
     }
 
@@ -167,15 +234,32 @@ impl<O: Store> Merge<O> {
         Ok(fragments.collect())
     }
 
-    /// Whether the object was made of exactly these.
+    /// Whether the object was made of exactly these, with the settings of today.
     fn holds(&self, head: &Head, staged: &[Fragment], carried: &[Carried]) -> bool {
-        head.metadata.get(DIGEST_METADATA) == Some(&self.digest(staged, carried))
+        self.has_digest(head, made_of(staged, carried))
     }
 
-    fn digest(&self, staged: &[Fragment], carried: &[Carried]) -> String {
-        let staged = staged.iter().map(|fragment| (&fragment.id, &fragment.listed.etag));
-        let carried = carried.iter().map(|input| (&input.input.fragment, &input.input.fragment_etag));
-        lineage::digest(&self.config.column_types.to_string(), staged.chain(carried))
+    fn has_digest<'a>(&self, head: &Head, made_of: impl Iterator<Item = (&'a FragmentId, &'a ETag)>) -> bool {
+        head.metadata.get(DIGEST_METADATA) == Some(&self.digest(made_of))
+    }
+
+    fn digest<'a>(&self, made_of: impl Iterator<Item = (&'a FragmentId, &'a ETag)>) -> String {
+        lineage::digest(&self.config.column_types.to_string(), made_of)
+    }
+}
+
+fn made_of<'a>(
+    staged: &'a [Fragment],
+    carried: &'a [Carried],
+) -> impl Iterator<Item = (&'a FragmentId, &'a ETag)> {
+    let staged = staged.iter().map(|fragment| (&fragment.id, &fragment.listed.etag));
+    staged.chain(carried.iter().map(|carried| (&carried.input.fragment, &carried.input.fragment_etag)))
+}
+
+impl Pass {
+    /// Nothing is to be written.
+    fn standing(head: &Head, inputs: usize, staged: Vec<Fragment>, carried: Vec<Carried>) -> Self {
+        Self::Merged(Merged { etag: head.etag.clone(), staged, carried, inputs, built: None })
     }
 }
 
@@ -187,17 +271,18 @@ fn same_length(key: &ObjectKey, window: &Window, standing: &Window) -> Result<()
     Err(Error::WindowLengthChanged { key: key.clone(), standing, configured })
 }
 
-/// An execution ends well only if the object holds what it staged, or what was staged of the same source since.
-fn find_own(key: &ObjectKey, own: &[Staged], merged: &Merged) -> Result<(), Error> {
-    let staged = |own: &Staged| merged.staged.iter().any(|fragment| fragment.id == own.fragment);
+/// What this execution staged and is not in an object made of these, nor what was staged of the same source since.
+fn lacks<'a>(own: &'a [Staged], staged: &[Fragment], carried: &[Carried]) -> Option<&'a Staged> {
+    let is_staged = |own: &Staged| staged.iter().any(|fragment| fragment.id == own.fragment);
     // Staging lets no older version follow a newer one. But what is carried may be older than what was staged since,
     // merged by nobody, and expired.
-    let carried = |own: &Staged| {
+    let is_carried = |own: &Staged| {
         let same = |input: &Input| input.fragment == own.fragment && input.fragment_etag == own.etag;
-        merged.carried.iter().any(|carried| same(&carried.input))
+        carried.iter().any(|carried| same(&carried.input))
     };
-    match own.iter().find(|own| !staged(own) && !carried(own)) {
-        None => Ok(()),
-        Some(own) => Err(Error::FragmentMissing { key: key.clone(), fragment: own.fragment.clone() }),
-    }
+    own.iter().find(|own| !is_staged(own) && !is_carried(own))
+}
+
+fn missing(key: &ObjectKey, own: &Staged) -> Error {
+    Error::FragmentMissing { key: key.clone(), fragment: own.fragment.clone() }
 }

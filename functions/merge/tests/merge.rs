@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use common::{Granted, lookup, output, source, time, window};
 use merge::{Config, Merge};
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use role::{Access, RoleError};
 use serde_json::{Value, json};
 use settings::Settings;
 use stage::Stage;
@@ -17,14 +19,6 @@ use store::{Body, Head, Listed, Object, Put, Store, StoreError, Written};
 use window::lineage::{Input, LINEAGE_KEY, WINDOW_KEY};
 use window::payload::{MergeOutput, StageOutput};
 use window::{ETag, Failure, FragmentId, ObjectKey};
-
-struct Granted;
-
-impl Access for Granted {
-    async fn granted(&self) -> Result<(), RoleError> {
-        Ok(())
-    }
-}
 
 /// Our bucket, shared by `stage` and `merge`.
 #[derive(Clone, Default)]
@@ -63,34 +57,6 @@ struct Pipeline {
     merge: Merge<Shared>,
 }
 
-fn lookup(name: &str) -> Option<String> {
-    let value = match name {
-        "BUCKET" => "ours",
-        "OUTPUT_PREFIX" => "ms-",
-        "STACK_NAME" => "windrow",
-        "SOURCE_BUCKET" => "theirs",
-        "SOURCE_PREFIX" => "p",
-        "SOURCE_ROLE_ARN" => "arn:aws:iam::111111111111:role/windrow",
-        _ => return None,
-    };
-    Some(value.to_owned())
-}
-
-fn window(minutes: u8) -> Value {
-    json!({
-        "id": "20210101T180000Z", "start": "2021-01-01T18:00:00Z", "end": format!("2021-01-01T18:{minutes:02}:00Z"),
-        "minutes": minutes,
-    })
-}
-
-fn output() -> ObjectKey {
-    "output/ms-20210101T180000Z.parquet".parse().unwrap()
-}
-
-fn source(second: u8) -> ObjectKey {
-    format!("p/input/2021-01-01T18:01:{second:02}Z.csv").parse().unwrap()
-}
-
 fn staging(second: u8) -> ObjectKey {
     let fragment = FragmentId::of(&"theirs".parse().unwrap(), &source(second));
     format!("staging/20210101T180000Z/{fragment}.parquet").parse().unwrap()
@@ -118,7 +84,7 @@ impl Pipeline {
     async fn staged(&self, second: u8, csv: &str) -> Value {
         self.stage.theirs.place(&source(second), csv.as_bytes(), &[]);
         let input = json!({
-            "bucket": "theirs", "key": source(second), "time": format!("2021-01-01T18:01:{second:02}Z"), "index": 0,
+            "bucket": "theirs", "key": source(second), "time": time(second), "index": 0,
             "window": window(5),
         });
         let StageOutput { fragment, etag, .. } = self.stage.handle(input).await.unwrap();
@@ -151,6 +117,10 @@ impl Pipeline {
     }
 }
 
+fn is_written(merged: &MergeOutput) -> bool {
+    matches!(merged, MergeOutput::Merged { written: true, .. })
+}
+
 #[tokio::test]
 async fn rows_stand_in_the_order_of_time_and_key_whoever_came_first() {
     let (one, other) = (Pipeline::new(), Pipeline::new());
@@ -167,7 +137,8 @@ async fn the_object_says_what_it_is_made_of() {
     let pipeline = Pipeline::new();
     let staged = [pipeline.staged(9, "id\n3\n").await, pipeline.staged(2, "id\n1\n2\nx,y\n").await];
     let merged = pipeline.merged(&staged).await.unwrap();
-    assert_eq!((merged.key, merged.inputs, merged.written), (output(), 2, true));
+    let MergeOutput::Merged { key, inputs, written, .. } = merged else { panic!("{merged:?}") };
+    assert_eq!((key, inputs, written), (output(), 2, true));
     assert_eq!(serde_json::from_str::<Value>(&pipeline.metadata(WINDOW_KEY)).unwrap(), window(5));
     let lineage: Vec<Input> = serde_json::from_str(&pipeline.metadata(LINEAGE_KEY)).unwrap();
     let entries: Vec<_> = lineage
@@ -202,7 +173,7 @@ async fn what_is_merged_already_is_not_written_again() {
     pipeline.ours().before(move |_, operation, _| {
         counted.fetch_add(u32::from(operation == "put"), Ordering::SeqCst);
     });
-    assert!(!pipeline.merged(&[staged]).await.unwrap().written);
+    assert!(!is_written(&pipeline.merged(&[staged]).await.unwrap()));
     assert_eq!(puts.load(Ordering::SeqCst), 0);
 }
 
@@ -244,7 +215,7 @@ async fn rows_whose_fragments_expired_are_carried_over() {
         );
         // And again: what was carried once is carried still, and nothing is written.
         let again = pipeline.merged(&[pipeline.staged(7, "id,n\n35,late\n").await]).await.unwrap();
-        assert!(!again.written, "{expired:?}");
+        assert!(!is_written(&again), "{expired:?}");
     }
 }
 
@@ -296,7 +267,7 @@ async fn an_execution_never_ends_well_without_its_own_rows() {
     let error = pipeline.merged(&[staged]).await.unwrap_err();
     assert_eq!(error.failure(), Failure::FragmentMissing, "another's rows only");
     assert_eq!(pipeline.rows(), ["{id: 3}"], "which are merged all the same");
-    assert!(!pipeline.merged(&[other]).await.unwrap().written);
+    assert!(!is_written(&pipeline.merged(&[other]).await.unwrap()));
 }
 
 #[tokio::test]
