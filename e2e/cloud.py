@@ -31,16 +31,16 @@ class LocalCloud:
         self.log = self.folder / "cloud.log"
         self.endpoint = ""
         self.endpoint_without_tls = ""
+        self.proxy: TlsProxy | None = None
         self._process: subprocess.Popen | None = None
-        self._proxy: TlsProxy | None = None
 
     def __enter__(self) -> "LocalCloud":
         forget_the_callers_aws()
         try:
             port = free_port()
-            self._proxy = TlsProxy(port)
-            self._proxy.start()
-            self.endpoint = f"http://127.0.0.1:{self._proxy.port}"
+            self.proxy = TlsProxy(port)
+            self.proxy.start()
+            self.endpoint = f"http://127.0.0.1:{self.proxy.port}"
             self.endpoint_without_tls = f"http://127.0.0.1:{port}"
             self._start(port)
         except BaseException:
@@ -117,6 +117,17 @@ class LocalCloud:
             )
         self._wait_until_healthy(port)
 
+    def function_processes(self, function_name: str) -> list[int]:
+        """The processes in which this cloud runs a function."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                is_ours = f"AWS_ENDPOINT_URL={self.endpoint}".encode() in environment
+                if is_ours and f"AWS_LAMBDA_FUNCTION_NAME={function_name}".encode() in environment:
+                    found.append(int(folder.name))
+        return found
+
     def _wait_until_healthy(self, port: int, seconds: int = 60) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -134,9 +145,9 @@ class LocalCloud:
             if self._process:
                 end_process_group(self._process)
                 self._process = None
-            if self._proxy:
-                self._proxy.stop()
-                self._proxy = None
+            if self.proxy:
+                self.proxy.stop()
+                self.proxy = None
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -2,13 +2,45 @@
 
 Our bucket and queue refuse requests without TLS. The local cloud speaks plain HTTP, and believes the header
 `x-forwarded-proto` as behind a load balancer: the policies stay as they are on AWS, and are evaluated.
+
+On the way, tests may let mishaps befall chosen requests: an error as S3 answers it, a connection that breaks before the
+request, within the reply, or after what was asked for is done.
 """
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 HEAD_LIMIT = 1 << 20
 CHUNK = 1 << 16
+
+
+@dataclass
+class Mishap:
+    """What befalls requests of that method whose path holds that text: the first `times` of them."""
+
+    method: str
+    path: str
+    times: int
+    # Called before the request is passed on, and once it was done.
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+    # Status and code of S3's error that is answered, and nothing done; status 0: the connection breaks.
+    answer: tuple[int, str] | None = None
+    # How much of the reply comes through before the connection breaks: bytes of its body, or nothing at all.
+    body_bytes: int | None = None
+    loses_reply: bool = False
+    befallen: int = 0
+
+    def befalls(self, method: str, path: str) -> bool:
+        fits = self.befallen < self.times and method == self.method and self.path in path
+        self.befallen += fits
+        return fits
+
+
+NOTHING = Mishap("", "", 0)
 
 
 class TlsProxy:
@@ -20,6 +52,17 @@ class TlsProxy:
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="tls-proxy", daemon=True)
         self.port = 0
+        self._mishaps: list[Mishap] = []
+
+    @contextlib.contextmanager
+    def mishap(self, method: str, path: str, times: int = 1, **what) -> Iterator[Mishap]:
+        """Lets this [`Mishap`] befall requests for as long as the `with` lasts."""
+        mishap = Mishap(method, path, times, **what)
+        self._mishaps.append(mishap)
+        try:
+            yield mishap
+        finally:
+            self._mishaps.remove(mishap)
 
     def start(self) -> None:
         self._thread.start()
@@ -49,7 +92,7 @@ class TlsProxy:
         to_upstream = None
         try:
             upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self._upstream_port, limit=HEAD_LIMIT)
-            while await exchange(client, to_client, upstream, to_upstream):
+            while await self._exchange(client, to_client, upstream, to_upstream):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # one side has gone, or we are stopping: closing the other says so
@@ -58,27 +101,41 @@ class TlsProxy:
                 if writer:
                     writer.close()
 
+    async def _exchange(self, client, to_client, upstream, to_upstream) -> bool:
+        """Passes one request and its response on. False when the connection does not outlive them."""
+        request, headers = await read_head(client)
+        method, path, _ = request.split(b" ", 2)
+        mishap = next((m for m in self._mishaps if m.befalls(method.decode(), path.decode())), NOTHING)
+        if headers.get(b"expect", b"").lower() == b"100-continue":
+            # Answered here, so that the body may simply follow its head.
+            to_client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        mishap.before()
+        if mishap.answer:
+            if mishap.answer[0]:
+                await copy_body(client, Nowhere(), headers, length_unless_said=0)
+                write_error(to_client, *mishap.answer)
+                await to_client.drain()
+            return False
+        dropped = (b"expect", b"x-forwarded-proto")
+        write_head(to_upstream, request, [h for h in headers.raw if h[0].lower() not in dropped] + [(b"x-forwarded-proto", b"https")])
+        await copy_body(client, to_upstream, headers, length_unless_said=0)
 
-async def exchange(client, to_client, upstream, to_upstream) -> bool:
-    """Passes one request and its response on. False when the connection does not outlive them."""
-    request, headers = await read_head(client)
-    method = request.split(b" ", 1)[0]
-    if headers.get(b"expect", b"").lower() == b"100-continue":
-        # Answered here, so that the body may simply follow its head.
-        to_client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    dropped = (b"expect", b"x-forwarded-proto")
-    write_head(to_upstream, request, [h for h in headers.raw if h[0].lower() not in dropped] + [(b"x-forwarded-proto", b"https")])
-    await copy_body(client, to_upstream, headers, length_unless_said=0)
-
-    status, headers = await read_head(upstream)
-    write_head(to_client, status, headers.raw)
-    code = int(status.split(b" ", 2)[1])
-    if method != b"HEAD" and code not in (204, 304):
-        await copy_body(upstream, to_client, headers, length_unless_said=None)
-    await to_client.drain()
-    closed = headers.get(b"connection", b"").lower() == b"close"
-    unbounded = b"content-length" not in headers and b"transfer-encoding" not in headers and code not in (204, 304)
-    return not (closed or (unbounded and method != b"HEAD"))
+        status, headers = await read_head(upstream)
+        mishap.after()
+        if mishap.loses_reply:
+            return False
+        write_head(to_client, status, headers.raw)
+        if mishap.body_bytes is not None:
+            to_client.write(await upstream.readexactly(mishap.body_bytes))
+            await to_client.drain()
+            return False
+        code = int(status.split(b" ", 2)[1])
+        if method != b"HEAD" and code not in (204, 304):
+            await copy_body(upstream, to_client, headers, length_unless_said=None)
+        await to_client.drain()
+        closed = headers.get(b"connection", b"").lower() == b"close"
+        unbounded = b"content-length" not in headers and b"transfer-encoding" not in headers and code not in (204, 304)
+        return not (closed or (unbounded and method != b"HEAD"))
 
 
 class Headers(dict):
@@ -97,6 +154,21 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, Headers]:
 
 def write_head(writer: asyncio.StreamWriter, first: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     writer.write(b"\r\n".join([first, *(name + b": " + value for name, value in headers), b"", b""]))
+
+
+def write_error(writer: asyncio.StreamWriter, status: int, code: str) -> None:
+    body = f"<Error><Code>{code}</Code><Message>as a test wants it</Message></Error>".encode()
+    head = [(b"content-type", b"application/xml"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    write_head(writer, b"HTTP/1.1 %d %s" % (status, code.encode()), head)
+    writer.write(body)
+
+
+class Nowhere:
+    """A writer for what is not to be passed on."""
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
 
 
 async def copy_body(reader, writer, headers: Headers, length_unless_said: int | None) -> None:
