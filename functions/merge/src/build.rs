@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Seek;
 use std::ops::Range;
+use std::sync::Arc;
 
 use table::{ColumnTypes, FileSlice, MergeError};
 use window::lineage::{Input, LINEAGE_KEY, SOURCE_KEY, Source, WINDOW_KEY};
@@ -27,6 +28,13 @@ pub(crate) struct Built {
     pub(crate) rows: u64,
 }
 
+/// Where the rows of an input are.
+enum Place {
+    Fragment(ObjectKey, table::Input<FileSlice>),
+    /// In the former output, there.
+    Output(Range<u64>),
+}
+
 /// Merges fragments, and rows `carried` from the former output, which is the one of `objects` that is no fragment.
 pub(crate) fn build(
     window: &Window,
@@ -34,35 +42,27 @@ pub(crate) fn build(
     objects: Vec<(Version, FileSlice)>,
     carried: Vec<Carried>,
 ) -> Result<Built, Error> {
-    // Beside each input its rows, and the object that they stand in.
-    let mut parts: Vec<(Input, (ObjectKey, table::Input<FileSlice>))> =
-        Vec::with_capacity(objects.len() + carried.len());
+    let mut inputs: Vec<(Input, Place)> = Vec::with_capacity(objects.len() + carried.len());
     let mut output = None;
     for (version, slice) in objects {
         let Some(fragment) = FragmentId::from_staging_key(window, &version.key) else {
-            output = Some((version, slice));
+            output = Some((version.key, slice));
             continue;
         };
         let part = table::Input::fragment(slice).map_err(Error::corrupt(&version.key))?;
         let source = part.metadata(SOURCE_KEY).ok_or_else(|| Error::lacks(&version.key, SOURCE_KEY))?;
         let source: Source = serde_json::from_str(source).map_err(Error::corrupt(&version.key))?;
         let input = Input { source, fragment, fragment_etag: version.etag };
-        parts.push((input, (version.key, part)));
+        inputs.push((input, Place::Fragment(version.key, part)));
     }
-    if let Some((version, slice)) = output {
-        for carried in carried {
-            let part =
-                table::Input::rows_of(slice.clone(), carried.rows).map_err(Error::corrupt(&version.key))?;
-            parts.push((carried.input, (version.key.clone(), part)));
-        }
-    }
+    inputs.extend(carried.into_iter().map(|carried| (carried.input, Place::Output(carried.rows))));
     // The order of rows follows from the files alone: not from who came first.
-    parts.sort_by(|(one, _), (other, _)| {
+    inputs.sort_by(|(one, _), (other, _)| {
         let by = |input: &Input| (input.source.time, input.source.key.clone());
         by(one).cmp(&by(other))
     });
-    let (lineage, parts): (Vec<Input>, Vec<_>) = parts.into_iter().unzip();
-    let (keys, parts): (Vec<ObjectKey>, Vec<_>) = parts.into_iter().unzip();
+    let (lineage, places): (Vec<Input>, Vec<Place>) = inputs.into_iter().unzip();
+    let (keys, parts) = parts(places, output)?;
     let json = Error::internal::<serde_json::Error>;
     let metadata = vec![
         (WINDOW_KEY.to_owned(), serde_json::to_string(window).map_err(json("describing the window"))?),
@@ -76,4 +76,38 @@ pub(crate) fn build(
     let bytes = file.metadata().map_err(Error::internal("reading a scratch file"))?.len();
     file.rewind().map_err(Error::internal("reading a scratch file"))?;
     Ok(Built { file, bytes, rows: merged.rows })
+}
+
+/// What is merged, and beside it the objects that it is of. Neighbours that were neighbours in the `output` are one.
+fn parts(
+    places: Vec<Place>,
+    output: Option<(ObjectKey, FileSlice)>,
+) -> Result<(Vec<ObjectKey>, Vec<table::Input<FileSlice>>), Error> {
+    let (key, slice) = output.unzip();
+    let slice = slice.map(Arc::new);
+    let (mut keys, mut parts) = (Vec::new(), Vec::new());
+    let mut places = places.into_iter().peekable();
+    while let Some(place) = places.next() {
+        match (place, &key, &slice) {
+            (Place::Fragment(key, part), ..) => {
+                keys.push(key);
+                parts.push(part);
+            }
+            (Place::Output(mut rows), Some(key), Some(slice)) => {
+                while let Some(Place::Output(next)) = places.next_if(|next| next.goes_on_from(rows.end)) {
+                    rows.end = next.end;
+                }
+                keys.push(key.clone());
+                parts.push(table::Input::rows_of(Arc::clone(slice), rows).map_err(Error::corrupt(key))?);
+            }
+            (Place::Output(_), ..) => unreachable!("rows are carried from an output that was brought"),
+        }
+    }
+    Ok((keys, parts))
+}
+
+impl Place {
+    fn goes_on_from(&self, row: u64) -> bool {
+        matches!(self, Self::Output(rows) if rows.start == row)
+    }
 }
