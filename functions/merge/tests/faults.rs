@@ -1,5 +1,5 @@
-//! The real `stage` and `merge` on a bucket that is slow, refuses, cuts bodies short and loses replies, run by functions
-//! that are killed at any call, over fragments that expire: in an order that follows from a seed.
+//! The real `stage`, `merge` and `deliver` on buckets that are slow, refuse, cut bodies short and lose replies, killed at any
+//! call, told twice, late and out of order, over fragments that expire: in an order that follows from a seed.
 //!
 //! `SEEDS=FROM..TO` runs those; a failure names its seed.
 
@@ -16,8 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Granted, lookup, output, source, time, window};
+use deliver::Deliver;
 use fastrand::Rng;
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::StreamExt;
+use futures_util::future::{LocalBoxFuture, join, join_all};
+use futures_util::stream::FuturesUnordered;
 use merge::Merge;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
@@ -42,6 +45,8 @@ struct Inner {
     is_calm: AtomicBool,
     /// Bytes of fragments read, and of outputs written.
     work: AtomicU64,
+    /// Outputs that were written, of which nobody has been told.
+    notices: Mutex<Vec<ObjectKey>>,
 }
 
 /// What becomes of a call.
@@ -67,6 +72,7 @@ impl Rough {
             mishaps,
             is_calm: AtomicBool::new(false),
             work: AtomicU64::new(0),
+            notices: Mutex::default(),
         }))
     }
 
@@ -154,8 +160,17 @@ impl Store for Rough {
         if put.key.as_str().starts_with("output/") {
             self.worked(put.bytes);
         }
+        let (key, is_output) = (put.key, put.key.as_str().starts_with("output/"));
+        let put = async {
+            let written = self.0.bucket.put(put, body).await;
+            // S3 tells of what was written, whoever hears the reply.
+            if is_output && matches!(written, Ok(Written::As(_))) {
+                self.0.notices.lock().unwrap().push(key.clone());
+            }
+            written
+        };
         // The SDK's own retry of a put whose reply was lost, or S3's 409.
-        self.call(self.0.bucket.put(put, body), |_| Written::Lost).await
+        self.call(put, |_| Written::Lost).await
     }
 }
 
@@ -165,11 +180,14 @@ struct World {
     theirs: Rough,
     stage: Stage<Rough, Rough, Granted>,
     merge: Merge<Rough>,
+    deliver: Deliver<Rough, Rough, Granted>,
     /// The version that stands in the source bucket.
     published: Mutex<BTreeMap<u8, u32>>,
     announced: Mutex<BTreeSet<u8>>,
     /// Files whose announcement is to be repeated.
     letters: Mutex<Vec<u8>>,
+    /// Results whose delivery is to be repeated.
+    undelivered: Mutex<Vec<ObjectKey>>,
     rng: Mutex<Rng>,
     /// Whether executions let each other go first: what saves work must not be what keeps rows.
     is_polite: bool,
@@ -189,14 +207,22 @@ impl World {
             config: stage::Config::read(&settings()).unwrap(),
         };
         let merge = Merge { ours: ours.clone(), config: merge::Config::read(&settings()).unwrap() };
+        let deliver = Deliver {
+            ours: ours.clone(),
+            theirs: theirs.clone(),
+            role: Granted,
+            config: deliver::Config::read(&settings()).unwrap(),
+        };
         Self {
             ours,
             theirs,
             stage,
             merge,
+            deliver,
             published: Mutex::default(),
             announced: Mutex::default(),
             letters: Mutex::default(),
+            undelivered: Mutex::default(),
             rng: Mutex::new(rng.fork()),
             is_polite: rng.bool(),
         }
@@ -280,6 +306,49 @@ impl World {
         false
     }
 
+    /// Hands each notice to `deliver`, late, out of order and sometimes twice, until nothing more is to come.
+    async fn deliver_all(&self, is_last: &AtomicBool) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let was_last = is_last.load(Ordering::Relaxed);
+            for key in std::mem::take(&mut *self.ours.0.notices.lock().unwrap()) {
+                let times = 1 + usize::from(self.rng.lock().unwrap().u8(0..4) == 0);
+                under_way.extend((0..times).map(|_| self.deliver_result(key.clone())));
+            }
+            if under_way.is_empty() {
+                if was_last {
+                    return;
+                }
+                sleep(Duration::from_secs(1)).await;
+            } else {
+                let _ = timeout(Duration::from_secs(1), under_way.next()).await;
+            }
+        }
+    }
+
+    async fn deliver_result(&self, key: ObjectKey) {
+        let late = self.rng.lock().unwrap().u64(0..60_000);
+        sleep(Duration::from_millis(late)).await;
+        let event = json!({"Records": [{
+            "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+            "eventTime": "2021-01-01T18:06:00.000Z", "eventName": "ObjectCreated:Put",
+            "userIdentity": {"principalId": "AWS:X"}, "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+            "responseElements": {},
+            "s3": {
+                "s3SchemaVersion": "1.0", "configurationId": "c",
+                "bucket": {"name": "ours", "ownerIdentity": {"principalId": "A"}, "arn": ""},
+                "object": {"key": key, "size": 1, "eTag": "e", "sequencer": "0"},
+            },
+        }]});
+        for attempt in 0..3 {
+            if let Ok(Ok(_)) = timeout(Duration::from_mins(15), self.deliver.handle(event.clone())).await {
+                return;
+            }
+            sleep(Duration::from_mins(1 << attempt)).await;
+        }
+        self.undelivered.lock().unwrap().push(key);
+    }
+
     async fn back_off(&self, attempt: u32) {
         let pause = self.rng.lock().unwrap().u64(0..3_000 << attempt);
         sleep(Duration::from_millis(pause)).await;
@@ -345,13 +414,26 @@ async fn run(seed: u64) {
             world.expire();
         }));
     }
-    join_all(tasks).await;
+    let is_last = AtomicBool::new(false);
+    let everything = async {
+        join_all(tasks).await;
+        is_last.store(true, Ordering::Relaxed);
+    };
+    join(everything, world.deliver_all(&is_last)).await;
     // Somebody mends what was broken, and replays what failed: whatever was announced.
     world.ours.0.is_calm.store(true, Ordering::Relaxed);
     world.theirs.0.is_calm.store(true, Ordering::Relaxed);
     let letters: BTreeSet<u8> = std::mem::take(&mut *world.letters.lock().unwrap()).into_iter().collect();
     join_all(letters.into_iter().map(|file| world.execute(start, vec![file]))).await;
+    let undelivered = std::mem::take(&mut *world.undelivered.lock().unwrap());
+    join_all(undelivered.into_iter().map(|key| world.deliver_result(key))).await;
+    world.deliver_all(&AtomicBool::new(true)).await;
     assert!(world.letters.lock().unwrap().is_empty(), "what was replayed in calm failed again");
+    assert!(world.undelivered.lock().unwrap().is_empty(), "what was delivered in calm failed again");
+    let result =
+        |bucket: &Rough, key: &str| bucket.0.bucket.peek(&key.parse().unwrap()).map(|(_, bytes)| bytes);
+    let ours = result(&world.ours, output().as_str());
+    assert_eq!(result(&world.theirs, &format!("p/{}", output())), ours, "the publisher has the newest");
     let published = world.published.lock().unwrap().clone();
     let expected: Vec<(u8, u32, i64)> = world
         .announced
