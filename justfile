@@ -96,6 +96,14 @@ bench *arguments: (_venv "--bench")
     @cargo build --quiet --release --locked --package table --example convert
     @{{ quote(justfile_directory() / ".venv/bench/bin/python") }} e2e/bench.py "$@"
 
+# Time and memory of merging a window, by fragments and by size: docs/merging.md; with --quick, only a try
+[group('measure')]
+[positional-arguments]
+bench-merge *arguments: _venv
+    @cargo build --quiet --release --locked --package stage --package merge
+    @cargo build --quiet --release --locked --manifest-path e2e/s3/Cargo.toml
+    @{{ python }} e2e/bench_merge.py --server target/release/s3 --functions target/release "$@"
+
 # Build the functions for AWS: target/lambda/NAME/bootstrap.zip, where the template expects them
 [group('deploy')]
 build: _venv
