@@ -90,8 +90,8 @@ pub struct Put<'a> {
     pub key: &'a ObjectKey,
     /// On what condition.
     pub condition: &'a Condition,
-    /// How many bytes the body holds; a body of another length is an error.
-    pub bytes: u64,
+    /// How many bytes the body holds, where that is known; a body of another length is an error.
+    pub bytes: Option<u64>,
     /// `Content-Type`.
     pub content_type: &'a str,
     /// The object's own metadata.

@@ -156,7 +156,7 @@ impl Store for Memory {
     async fn put(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
         let mut bytes = Vec::new();
         let read = body.read_to_end(&mut bytes).await;
-        if read.is_err() || bytes.len() as u64 != put.bytes {
+        if read.is_err() || put.bytes.is_some_and(|announced| bytes.len() as u64 != announced) {
             return Err(refusal(Kind::Unavailable, "put", put.key.as_str()));
         }
         self.enter("put", put.key)?;

@@ -11,14 +11,17 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
 use window::{Bucket, ETag, ObjectKey};
 
 use crate::{Body, Condition, Head, Kind, Listed, Object, Put, Store, StoreError, Written};
 
-/// A body up to this size is written in one request; a larger one in parts of at least this size.
+/// A body below this size is written in one request; a larger one in parts of at least this size.
 const PART_BYTES: u64 = 16 * 1024 * 1024;
 /// S3 takes no more parts than this.
 const MOST_PARTS: u64 = 10_000;
+/// Parts of one body that are under way at once. They and the one that is being read are all that memory holds of it.
+const PARTS_AT_ONCE: usize = 4;
 
 /// A bucket in S3, and the credentials to use it with.
 #[derive(Debug, Clone)]
@@ -98,27 +101,29 @@ impl S3 {
         StoreError::body(operation, &self.bucket, key.as_str(), detail.to_owned())
     }
 
-    /// Up to `bytes` bytes of `body`.
+    /// The next `bytes` bytes of `body`, or what is left of it.
     async fn part(&self, key: &ObjectKey, body: &mut Body, bytes: u64) -> Result<Vec<u8>, StoreError> {
-        let mut part = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        let mut part = Vec::new();
         body.take(bytes)
             .read_to_end(&mut part)
             .await
             .map_err(|error| self.odd("PutObject", key, &format!("its body could not be read: {error}")))?;
-        if part.len() as u64 == bytes {
-            Ok(part)
-        } else {
-            Err(self.odd(
-                "PutObject",
-                key,
-                &format!("its body ended {} bytes early", bytes - part.len() as u64),
-            ))
+        Ok(part)
+    }
+
+    /// A body that ends early, or goes on after its announced length, must not become an object.
+    fn complete(&self, put: Put<'_>, bytes: u64) -> Result<(), StoreError> {
+        match put.bytes {
+            Some(announced) if announced != bytes => {
+                let detail = format!("its body holds {bytes} bytes, not {announced} as announced");
+                Err(self.odd("PutObject", put.key, &detail))
+            }
+            _ => Ok(()),
         }
     }
 
-    async fn put_whole(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
-        let bytes = self.part(put.key, &mut body, put.bytes).await?;
-        self.ends(put.key, body).await?;
+    async fn put_whole(&self, put: Put<'_>, body: Vec<u8>) -> Result<Written, StoreError> {
+        self.complete(put, body.len() as u64)?;
         let (if_match, if_none_match) = headers(put.condition);
         let answer = self
             .client
@@ -130,14 +135,14 @@ impl S3 {
             .content_type(put.content_type)
             .set_metadata(Some(owned(put.metadata)))
             .set_acl(put.acl.map(ObjectCannedAcl::from))
-            .body(ByteStream::from(bytes))
+            .body(ByteStream::from(body))
             .send()
             .await
             .map_err(|error| self.error("PutObject", put.key, &error));
         self.written("PutObject", put, answer.map(|answer| answer.e_tag))
     }
 
-    async fn put_in_parts(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
+    async fn put_in_parts(&self, put: Put<'_>, first: Vec<u8>, rest: Body) -> Result<Written, StoreError> {
         let upload = self
             .client
             .create_multipart_upload()
@@ -153,7 +158,7 @@ impl S3 {
             .map_err(|error| self.error("CreateMultipartUpload", put.key, &error))?
             .upload_id
             .ok_or_else(|| self.odd("CreateMultipartUpload", put.key, "its answer holds no upload id"))?;
-        let written = self.parts_of(put, body, &upload).await;
+        let written = self.parts_of(put, first, rest, &upload).await;
         if !matches!(written, Ok(Written::As(_))) {
             let aborted = self
                 .client
@@ -175,38 +180,36 @@ impl S3 {
         written
     }
 
-    async fn parts_of(&self, put: Put<'_>, mut body: Body, upload: &str) -> Result<Written, StoreError> {
-        let part_bytes = part_bytes(put.bytes);
-        let mut completed = CompletedMultipartUpload::builder();
-        let mut left = put.bytes;
+    async fn parts_of(
+        &self,
+        put: Put<'_>,
+        first: Vec<u8>,
+        mut rest: Body,
+        upload: &str,
+    ) -> Result<Written, StoreError> {
+        // Tasks, for parts to go on while the next one is read.
+        let mut uploads = JoinSet::new();
+        let mut completed = Vec::new();
+        let (mut part, mut bytes) = (first, 0);
         for number in 1.. {
-            if left == 0 {
+            let is_last = part.is_empty();
+            while uploads.len() >= if is_last { 1 } else { PARTS_AT_ONCE } {
+                let uploaded = uploads.join_next().await.transpose();
+                let uploaded =
+                    uploaded.map_err(|panic| self.odd("UploadPart", put.key, &panic.to_string()))?;
+                completed.extend(uploaded.transpose()?);
+            }
+            if is_last {
                 break;
             }
-            let part = self.part(put.key, &mut body, left.min(part_bytes)).await?;
-            left -= part.len() as u64;
-            let answer = self
-                .client
-                .upload_part()
-                .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                .bucket(self.bucket.as_str())
-                .key(put.key.as_str())
-                .upload_id(upload)
-                .part_number(number)
-                .body(ByteStream::from(part))
-                .send()
-                .await
-                .map_err(|error| self.error("UploadPart", put.key, &error))?;
-            completed = completed.parts(
-                CompletedPart::builder()
-                    .part_number(number)
-                    .set_e_tag(answer.e_tag)
-                    .set_checksum_crc32(answer.checksum_crc32)
-                    .set_checksum_crc64_nvme(answer.checksum_crc64_nvme)
-                    .build(),
-            );
+            bytes += part.len() as u64;
+            let (s3, key, upload) = (self.clone(), put.key.clone(), upload.to_owned());
+            uploads.spawn(async move { s3.upload_part(&key, &upload, number, part).await });
+            part = self.part(put.key, &mut rest, part_bytes(put.bytes)).await?;
         }
-        self.ends(put.key, body).await?;
+        self.complete(put, bytes)?;
+        completed.sort_by_key(CompletedPart::part_number);
+        let completed = CompletedMultipartUpload::builder().set_parts(Some(completed));
         let (if_match, if_none_match) = headers(put.condition);
         let answer = self
             .client
@@ -223,13 +226,31 @@ impl S3 {
         self.written("CompleteMultipartUpload", put, answer.map(|answer| answer.e_tag))
     }
 
-    /// A body that goes on after its announced length would be cut off silently otherwise.
-    async fn ends(&self, key: &ObjectKey, mut body: Body) -> Result<(), StoreError> {
-        match body.read(&mut [0]).await {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(self.odd("PutObject", key, "its body is longer than announced")),
-            Err(error) => Err(self.odd("PutObject", key, &format!("its body could not be read: {error}"))),
-        }
+    async fn upload_part(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+        number: i32,
+        part: Vec<u8>,
+    ) -> Result<CompletedPart, StoreError> {
+        let answer = self
+            .client
+            .upload_part()
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .bucket(self.bucket.as_str())
+            .key(key.as_str())
+            .upload_id(upload)
+            .part_number(number)
+            .body(ByteStream::from(part))
+            .send()
+            .await
+            .map_err(|error| self.error("UploadPart", key, &error))?;
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(answer.e_tag)
+            .set_checksum_crc32(answer.checksum_crc32)
+            .set_checksum_crc64_nvme(answer.checksum_crc64_nvme);
+        Ok(part.build())
     }
 
     fn written(
@@ -305,11 +326,13 @@ impl Store for S3 {
         Ok(listed)
     }
 
-    async fn put(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
-        if put.bytes <= PART_BYTES {
-            self.put_whole(put, body).await
+    async fn put(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
+        let part_bytes = part_bytes(put.bytes);
+        let first = self.part(put.key, &mut body, part_bytes).await?;
+        if (first.len() as u64) < part_bytes {
+            self.put_whole(put, first).await
         } else {
-            self.put_in_parts(put, body).await
+            self.put_in_parts(put, first, body).await
         }
     }
 }
@@ -335,9 +358,9 @@ fn owned(metadata: &[(&'static str, String)]) -> HashMap<String, String> {
     metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-/// Parts so large that `bytes` need no more of them than S3 takes.
-fn part_bytes(bytes: u64) -> u64 {
-    bytes.div_ceil(MOST_PARTS).max(PART_BYTES)
+/// Parts so large that `bytes` need no more of them than S3 takes. Where it is not known how many there will be: 160 GiB.
+fn part_bytes(bytes: Option<u64>) -> u64 {
+    bytes.map_or(0, |bytes| bytes.div_ceil(MOST_PARTS)).max(PART_BYTES)
 }
 
 #[cfg(test)]
@@ -347,8 +370,8 @@ mod tests {
     #[test]
     fn ten_thousand_parts_suffice_for_every_size() {
         for bytes in [PART_BYTES + 1, 5 << 30, 20 << 30, 5 << 40] {
-            assert!(bytes.div_ceil(part_bytes(bytes)) <= MOST_PARTS, "{bytes}");
+            assert!(bytes.div_ceil(part_bytes(Some(bytes))) <= MOST_PARTS, "{bytes}");
         }
-        assert_eq!(part_bytes(20 << 30), PART_BYTES);
+        assert_eq!(part_bytes(Some(20 << 30)), PART_BYTES);
     }
 }

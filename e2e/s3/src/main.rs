@@ -105,6 +105,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", listener.local_addr()?.port());
     loop {
         let (socket, _) = listener.accept().await?;
+        // An answer's head and body are written apart: the second is not to wait until the first was acknowledged.
+        socket.set_nodelay(true)?;
         let service = service.clone();
         tokio::spawn(async move {
             // A connection that breaks concerns nobody else.

@@ -54,7 +54,7 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
             let put = Put {
                 key: &to,
                 condition: &condition,
-                bytes: result.head.bytes,
+                bytes: Some(result.head.bytes),
                 content_type: "application/vnd.apache.parquet",
                 metadata: &metadata,
                 acl: self.config.destination_acl.as_deref(),

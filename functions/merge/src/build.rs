@@ -1,7 +1,5 @@
-//! From fragments to the window's object. No requests here: files in, a file out.
+//! From fragments to the window's object. No requests here: files in, bytes out.
 
-use std::fs::File;
-use std::io::Seek;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,6 +8,7 @@ use window::lineage::{Input, LINEAGE_KEY, SOURCE_KEY, Source, WINDOW_KEY};
 use window::{FragmentId, ObjectKey, Window};
 
 use crate::Error;
+use crate::pipe::Output;
 use crate::spool::Version;
 
 /// An input whose fragment has expired: its rows stand in the window's object.
@@ -20,10 +19,8 @@ pub(crate) struct Carried {
     pub(crate) rows: Range<u64>,
 }
 
-/// The window's object, ready to be written.
+/// The window's object, all of it handed over.
 pub(crate) struct Built {
-    /// From its start.
-    pub(crate) file: File,
     pub(crate) bytes: u64,
     pub(crate) rows: u64,
 }
@@ -35,13 +32,15 @@ enum Place {
     Output(Range<u64>),
 }
 
-/// Merges fragments, and rows `carried` from the former output, which is the one of `objects` that is no fragment.
+/// Merges fragments, and rows `carried` from the former output, which is the one of `objects` that is no fragment; `None`
+/// when nobody wants it any more.
 pub(crate) fn build(
     window: &Window,
     types: &ColumnTypes,
     objects: Vec<(Version, FileSlice)>,
     carried: Vec<Carried>,
-) -> Result<Built, Error> {
+    mut to: Output,
+) -> Result<Option<Built>, Error> {
     let mut inputs: Vec<(Input, Place)> = Vec::with_capacity(objects.len() + carried.len());
     let mut output = None;
     for (version, slice) in objects {
@@ -68,14 +67,12 @@ pub(crate) fn build(
         (WINDOW_KEY.to_owned(), serde_json::to_string(window).map_err(json("describing the window"))?),
         (LINEAGE_KEY.to_owned(), serde_json::to_string(&lineage).map_err(json("describing the inputs"))?),
     ];
-    let mut file = tempfile::tempfile().map_err(Error::internal("making a scratch file"))?;
-    let merged = table::merge(&parts, types, metadata, &mut file).map_err(|error| match error {
-        MergeError::Input { input, source } => Error::corrupt(&keys[input])(source),
-        error @ MergeError::Write(_) => Error::internal("merging")(error),
-    })?;
-    let bytes = file.metadata().map_err(Error::internal("reading a scratch file"))?.len();
-    file.rewind().map_err(Error::internal("reading a scratch file"))?;
-    Ok(Built { file, bytes, rows: merged.rows })
+    match table::merge(&parts, types, metadata, &mut to) {
+        Ok(merged) => Ok(to.end().ok().map(|bytes| Built { bytes, rows: merged.rows })),
+        Err(MergeError::Input { input, source }) => Err(Error::corrupt(&keys[input])(source)),
+        Err(MergeError::Write(_)) if to.is_abandoned() => Ok(None),
+        Err(error @ MergeError::Write(_)) => Err(Error::internal("merging")(error)),
+    }
 }
 
 /// What is merged, and beside it the objects that it is of. Neighbours that were neighbours in the `output` are one.

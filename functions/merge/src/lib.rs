@@ -9,13 +9,16 @@ mod build;
 mod config;
 mod error;
 mod metrics;
+mod pipe;
 mod spool;
 mod standing;
 mod turn;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use store::{ATTEMPTS, Condition, Head, Listed, Put, Store, Written};
-use window::lineage::{self, DIGEST_METADATA, Input};
+use window::lineage::{self, DIGEST_METADATA};
 use window::payload::{MergeInput, MergeOutput, Staged};
 use window::{ETag, FragmentId, ObjectKey, Window, name};
 
@@ -23,6 +26,7 @@ use build::{Built, Carried};
 pub use config::Config;
 pub use error::Error;
 use spool::Version;
+use standing::Standing;
 use turn::Turn;
 
 /// Our bucket, and what else `merge` needs.
@@ -156,16 +160,18 @@ impl<O: Store> Merge<O> {
         let turn = {
             // What was made with other settings is to be made anew, all of it.
             let standing = standing.as_ref().filter(|standing| {
-                let made_of = standing.lineage.iter().map(|input| (&input.fragment, &input.fragment_etag));
-                head.as_ref().is_some_and(|head| self.has_digest(head, made_of))
+                head.as_ref().is_some_and(|head| self.has_digest(head, standing.made_of()))
             });
-            let is_unmerged = |fragment: &&Fragment| !standing.is_some_and(|standing| standing.has(fragment));
+            let merged: HashSet<(&FragmentId, &ETag)> =
+                standing.into_iter().flat_map(Standing::made_of).collect();
+            let is_unmerged = |fragment: &&Fragment| !merged.contains(&(&fragment.id, &fragment.listed.etag));
             let unmerged: Vec<&Fragment> = staged.iter().filter(is_unmerged).collect();
             let bytes = staged.iter().map(|fragment| fragment.listed.bytes);
             Turn::of(input, unmerged, bytes.sum::<u64>() + head.as_ref().map_or(0, |head| head.bytes))
         };
         let carried = standing.map_or_else(Vec::new, |standing| {
-            standing.without(|id| staged.iter().any(|fragment| fragment.id == *id))
+            let ids: HashSet<&FragmentId> = staged.iter().map(|fragment| &fragment.id).collect();
+            standing.without(|id| ids.contains(id))
         });
         match (head, turn) {
             (None, _) if staged.is_empty() => Err(missing(key, first)),
@@ -197,25 +203,29 @@ impl<O: Store> Merge<O> {
             return Ok(Pass::Overtaken);
         };
         let objects = objects.into_iter().zip(slices).collect();
+        let (to, body) = pipe::pipe();
         let job = {
             let (window, types, carried) = (*window, self.config.column_types.clone(), carried.clone());
-            move || build::build(&window, &types, objects, carried)
+            move || build::build(&window, &types, objects, carried, to)
         };
-        // Building works on files and for as long as it takes: beside the requests.
-        let built = tokio::task::spawn_blocking(job).await.map_err(Error::internal("merging"))??;
-        let body = built.file.try_clone().map_err(Error::internal("reading a scratch file"))?;
+        let metadata = [(DIGEST_METADATA, self.digest(made_of(&staged, &carried)))];
         let put = Put {
             key,
             condition: &Condition::unchanged_since(head),
-            bytes: built.bytes,
+            bytes: None,
             content_type: "application/vnd.apache.parquet",
-            metadata: &[(DIGEST_METADATA, self.digest(made_of(&staged, &carried)))],
+            metadata: &metadata,
             acl: None,
         };
-        match self.ours.put(put, Box::new(tokio::fs::File::from_std(body))).await? {
+        // Building works on files, in threads of its own; what it makes is sent while it goes on.
+        let (written, built) =
+            tokio::join!(self.ours.put(put, Box::new(body)), tokio::task::spawn_blocking(job));
+        // Where building failed, sending did for that reason.
+        let built = built.map_err(Error::internal("merging"))??;
+        match written? {
             Written::As(etag) => {
                 let inputs = staged.len() + carried.len();
-                Ok(Pass::Merged(Merged { etag, staged, carried, inputs, built: Some(built) }))
+                Ok(Pass::Merged(Merged { etag, staged, carried, inputs, built }))
             }
             // If this was our own write and only its reply was lost, the next look finds our digest there.
             Written::Lost => Ok(Pass::Overtaken),
@@ -273,14 +283,12 @@ fn same_length(key: &ObjectKey, window: &Window, standing: &Window) -> Result<()
 
 /// What this execution staged and is not in an object made of these, nor what was staged of the same source since.
 fn lacks<'a>(own: &'a [Staged], staged: &[Fragment], carried: &[Carried]) -> Option<&'a Staged> {
-    let is_staged = |own: &Staged| staged.iter().any(|fragment| fragment.id == own.fragment);
+    let ids: HashSet<&FragmentId> = staged.iter().map(|fragment| &fragment.id).collect();
     // Staging lets no older version follow a newer one. But what is carried may be older than what was staged since,
     // merged by nobody, and expired.
-    let is_carried = |own: &Staged| {
-        let same = |input: &Input| input.fragment == own.fragment && input.fragment_etag == own.etag;
-        carried.iter().any(|carried| same(&carried.input))
-    };
-    own.iter().find(|own| !is_staged(own) && !is_carried(own))
+    let versions: HashSet<(&FragmentId, &ETag)> =
+        carried.iter().map(|carried| (&carried.input.fragment, &carried.input.fragment_etag)).collect();
+    own.iter().find(|own| !ids.contains(&own.fragment) && !versions.contains(&(&own.fragment, &own.etag)))
 }
 
 fn missing(key: &ObjectKey, own: &Staged) -> Error {

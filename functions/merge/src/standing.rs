@@ -4,10 +4,10 @@ use store::{Head, Kind, Store};
 use table::Footer;
 use tokio::io::AsyncReadExt;
 use window::lineage::{Input, LINEAGE_KEY, WINDOW_KEY};
-use window::{FragmentId, ObjectKey, Window};
+use window::{ETag, FragmentId, ObjectKey, Window};
 
+use crate::Error;
 use crate::build::Carried;
-use crate::{Error, Fragment};
 
 /// What is read from an object's end at first: the footer of nearly every output lies within.
 const TAIL_BYTES: u64 = 128 * 1024;
@@ -21,11 +21,9 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Whether this version of a fragment is in it.
-    pub(crate) fn has(&self, fragment: &Fragment) -> bool {
-        let same =
-            |input: &Input| input.fragment == fragment.id && input.fragment_etag == fragment.listed.etag;
-        self.lineage.iter().any(same)
+    /// The versions of fragments that are in it.
+    pub(crate) fn made_of(&self) -> impl Iterator<Item = (&FragmentId, &ETag)> {
+        self.lineage.iter().map(|input| (&input.fragment, &input.fragment_etag))
     }
 
     /// Those of its inputs whose fragment is not among the `staged`, and where their rows stand in it.

@@ -29,6 +29,7 @@ use settings::Settings;
 use stage::Stage;
 use store::memory::Memory;
 use store::{Body, Head, Kind, Listed, Object, Put, Store, StoreError, Written};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use window::payload::{MergeOutput, StageOutput};
 use window::{ETag, ObjectKey};
@@ -156,13 +157,15 @@ impl Store for Rough {
         self.call(self.0.bucket.list(prefix), |listed| listed).await
     }
 
-    async fn put(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
-        if put.key.as_str().starts_with("output/") {
-            self.worked(put.bytes);
-        }
+    async fn put(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
         let (key, is_output) = (put.key, put.key.as_str().starts_with("output/"));
         let put = async {
-            let written = self.0.bucket.put(put, body).await;
+            let mut bytes = Vec::new();
+            body.read_to_end(&mut bytes).await.map_err(|_| unavailable())?;
+            if is_output {
+                self.worked(bytes.len() as u64);
+            }
+            let written = self.0.bucket.put(put, Box::new(std::io::Cursor::new(bytes))).await;
             // S3 tells of what was written, whoever hears the reply.
             if is_output && matches!(written, Ok(Written::As(_))) {
                 self.0.notices.lock().unwrap().push(key.clone());

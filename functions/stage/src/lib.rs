@@ -165,7 +165,7 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
             .and_then(|file| file.metadata().map(|known| (file, known.len())))
             .map_err(reading)?;
         file.rewind().map_err(Error::internal("reading a scratch file"))?;
-        let put = Put { key, condition, bytes, content_type, metadata, acl: None };
+        let put = Put { key, condition, bytes: Some(bytes), content_type, metadata, acl: None };
         Ok(self.ours.put(put, Box::new(tokio::fs::File::from_std(file))).await?)
     }
 }
