@@ -50,8 +50,9 @@ format:
 [group('check')]
 lint:
     cargo clippy --workspace --all-targets --locked -- --deny warnings
-    # The fuzzer's workspace has a lock file of its own, which must follow.
+    # The workspaces of the fuzzer and of the measuring server have lock files of their own, which must follow.
     @cargo metadata --locked --format-version 1 --manifest-path crates/table/fuzz/Cargo.toml >/dev/null
+    @cargo metadata --locked --format-version 1 --manifest-path e2e/s3/Cargo.toml >/dev/null
 
 # Unit and integration tests
 [group('check')]

@@ -24,7 +24,7 @@ class Mishap:
     method: str
     path: str
     times: int
-    # Called before the request is passed on, and once it was done.
+    # Called before the request is passed on, and once it was done; either may take its time.
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     # Status and code of S3's error that is answered, and nothing done; status 0: the connection breaks.
@@ -109,7 +109,7 @@ class TlsProxy:
         if headers.get(b"expect", b"").lower() == b"100-continue":
             # Answered here, so that the body may simply follow its head.
             to_client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        mishap.before()
+        await asyncio.to_thread(mishap.before)
         if mishap.answer:
             if mishap.answer[0]:
                 await copy_body(client, Nowhere(), headers, length_unless_said=0)
@@ -121,7 +121,7 @@ class TlsProxy:
         await copy_body(client, to_upstream, headers, length_unless_said=0)
 
         status, headers = await read_head(upstream)
-        mishap.after()
+        await asyncio.to_thread(mishap.after)
         if mishap.loses_reply:
             return False
         write_head(to_client, status, headers.raw)

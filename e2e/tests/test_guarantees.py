@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from conftest import wait_for_delivery
@@ -132,6 +133,31 @@ def test_a_write_whose_reply_is_lost_is_no_other_write(world: World, place: str,
         ended(world, [world.publisher.announce(keys)])
         checked(world, files, tmp_path)
         assert lost.befallen == 1
+
+
+@pytest.mark.parametrize("place", ["staging", "output", "destination"])
+def test_who_is_slow_with_what_is_old_by_now_overwrites_nothing(world: World, place: str, tmp_path: Path):
+    older, other = two_files()
+    newer = File(older.name, older.time, older.body.replace(b",0,", b",1000,"))
+    path = path_of(world, place, oracle.windows([older])[0])
+    reached, released = Event(), Event()
+
+    def hold() -> None:
+        reached.set()
+        assert released.wait(120)
+
+    with world.cloud.proxy.mishap("PUT", path, before=hold):
+        slow = world.publisher.announce([world.publisher.put(older.name, older.body)])
+        try:
+            assert reached.wait(60)
+            put_and_announced(world, [newer, other])
+            window = checked(world, [newer, other], tmp_path)
+            before = heads(world, window)
+        finally:
+            released.set()
+        ended(world, [slow])
+    checked(world, [newer, other], tmp_path)
+    assert heads(world, window) == before
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -43,7 +43,11 @@ impl S3 for Server {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> Answer<CompleteMultipartUploadOutput> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
-        let answer = self.files.complete_multipart_upload(request).await?;
+        let mut answer = self.files.complete_multipart_upload(request).await?;
+        // Its answer may come after its head, as S3's does when assembling takes long.
+        if let Some(rest) = answer.output.future.take() {
+            answer.output = rest.await?;
+        }
         self.remember(bucket, key, answer.output.e_tag.clone());
         Ok(answer)
     }
