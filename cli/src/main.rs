@@ -1,41 +1,81 @@
 //! `windrow`: the operators' command. It speaks the same names as the functions, because it is made of the same crates.
 
+mod aws;
+mod check;
 mod inspect;
 mod place;
+mod report;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Answers questions about windows and results.
+use aws::{Aws, Error, Stack};
+use report::Style;
+
+/// Checks, explains and mends a stack of Windrow, with your own AWS credentials.
 #[derive(Parser)]
 #[command(name = "windrow")]
 struct Command {
+    /// The stack
+    #[arg(long, global = true, env = "WINDROW_STACK", default_value = "windrow")]
+    stack: String,
+    /// JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
-    question: Question,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Question {
+enum Task {
     /// In which window does a file belong?
     Place(place::Arguments),
     /// What is a result made of?
     Inspect(inspect::Arguments),
+    /// Does everything work that Windrow needs, on our side and the publisher's?
+    Check,
 }
 
+/// A stack, who asks about it, and how to answer.
+struct Session {
+    aws: Aws,
+    stack: Stack,
+    style: Style,
+}
+
+/// Whether all was well; a command that finds faults has printed them.
+type Outcome = Result<bool, Error>;
+
 fn main() -> ExitCode {
-    let answer = match Command::parse().question {
-        Question::Place(arguments) => place::answer(&arguments),
-        Question::Inspect(arguments) => inspect::answer(&arguments),
+    let command = Command::parse();
+    let outcome = match &command.task {
+        Task::Place(arguments) => said(place::answer(arguments)),
+        Task::Inspect(arguments) => said(inspect::answer(arguments)),
+        Task::Check => in_session(&command, check::run),
     };
-    match answer {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(text) => {
-            eprint!("{text}");
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn said(answer: Result<String, String>) -> Outcome {
+    let text = answer.map_err(|text| Error::Other(text.trim_end().to_owned()))?;
+    print!("{text}");
+    Ok(true)
+}
+
+fn in_session(command: &Command, task: impl AsyncFnOnce(&Session) -> Outcome) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::Other(format!("starting: {error}")))?;
+    runtime.block_on(async {
+        let aws = Aws::connect().await?;
+        let stack = aws.stack(&command.stack).await?;
+        task(&Session { aws, stack, style: Style::fitting(command.json) }).await
+    })
 }

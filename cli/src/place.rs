@@ -42,13 +42,13 @@ fn place(name: &str, arguments: &Arguments) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Command, Question};
+    use crate::{Command, Task};
     use clap::Parser;
 
     fn asked(arguments: &[&str]) -> Result<String, String> {
-        match Command::try_parse_from(arguments).map(|command| command.question) {
-            Ok(Question::Place(arguments)) => answer(&arguments),
-            Ok(Question::Inspect(_)) => Err("another question".to_owned()),
+        match Command::try_parse_from(arguments).map(|command| command.task) {
+            Ok(Task::Place(arguments)) => answer(&arguments),
+            Ok(_) => Err("another question".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

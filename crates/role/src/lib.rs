@@ -66,8 +66,8 @@ pub struct RoleConfig {
     pub arn: String,
     /// The external id that it wants, if it wants one.
     pub external_id: Option<String>,
-    /// What the publisher sees in CloudTrail.
-    pub session_name: &'static str,
+    /// What the publisher sees in CloudTrail; see [`session_name`].
+    pub session_name: String,
     /// The session policy that narrows it, as JSON; 2,048 characters at most.
     pub policy: String,
 }
@@ -113,7 +113,7 @@ impl Role {
             .sts
             .assume_role()
             .role_arn(&self.config.arn)
-            .role_session_name(self.config.session_name)
+            .role_session_name(&self.config.session_name)
             .set_external_id(self.config.external_id.clone())
             .policy(&self.config.policy)
             .duration_seconds(LENT_FOR_SECONDS)
@@ -181,6 +181,24 @@ impl ProvideCredentials for PublisherRole {
     }
 }
 
+/// The longest name of a session that STS takes.
+const LONGEST_SESSION_NAME: usize = 64;
+/// Hex digits of an environment's id that a session's name holds.
+const ENVIRONMENT_DIGITS: usize = 16;
+
+/// What a session is called: the function, the stack, and the end of the name of the log stream of the environment that
+/// the function runs in, so that a line of the publisher's CloudTrail leads to the lines of our log.
+pub fn session_name(function: &str, stack: &str, log_stream: Option<&str>) -> String {
+    // `2026/11/24/[$LATEST]0123456789abcdef0123456789abcdef`
+    let environment = log_stream.and_then(|name| name.rsplit(']').next()).unwrap_or_default();
+    let environment: String =
+        environment.chars().filter(char::is_ascii_hexdigit).take(ENVIRONMENT_DIGITS).collect();
+    let ending = if environment.is_empty() { environment } else { format!("-{environment}") };
+    let taken = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let beginning = format!("windrow-{function}-{stack}").chars().filter(taken).collect::<String>();
+    format!("{beginning:.width$}{ending}", width = LONGEST_SESSION_NAME - ending.len())
+}
+
 /// The session policy of whoever reads below `prefix` of `bucket`, in either form of a key, with and without leading
 /// slash. Without `ListBucket` a missing key would answer 403 instead of 404.
 pub fn reading(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
@@ -224,6 +242,20 @@ mod tests {
     use super::*;
 
     const ROLE: &str = "arn:aws-us-gov:iam::111111111111:role/windrow";
+
+    #[test]
+    fn a_sessions_name_says_function_stack_and_environment_and_is_not_too_long() {
+        let stream = "2026/11/24/[$LATEST]0123456789abcdef0123456789abcdef";
+        assert_eq!(session_name("stage", "prod", Some(stream)), "windrow-stage-prod-0123456789abcdef");
+        assert_eq!(session_name("deliver", "prod", None), "windrow-deliver-prod");
+        assert_eq!(session_name("deliver", "prod", Some("odd/…")), "windrow-deliver-prod-dd");
+        let name = session_name("deliver", &"long".repeat(32), Some(stream));
+        assert_eq!(name.len(), LONGEST_SESSION_NAME);
+        assert!(
+            name.starts_with("windrow-deliver-longlong") && name.ends_with("-0123456789abcdef"),
+            "{name}"
+        );
+    }
 
     #[test]
     fn a_session_is_narrowed_to_one_folder_in_the_roles_partition() {

@@ -74,6 +74,10 @@ fn kind_of(status: u16, code: &str) -> Kind {
         | "RequestTimeout"
         | "SlowDown"
         | "IncompleteBody"
+        // What arrived is not what was sent.
+        | "BadDigest"
+        | "XAmzContentChecksumMismatch"
+        | "XAmzContentSHA256Mismatch"
         | "InternalError"
         | "ServiceUnavailable" => return Kind::Unavailable,
         "PreconditionFailed" => return Kind::Changed,
@@ -103,6 +107,8 @@ mod tests {
             (403, "AccessDenied", Kind::Denied),
             (403, "RequestTimeTooSkewed", Kind::Unavailable),
             (400, "ExpiredToken", Kind::Unavailable),
+            (400, "BadDigest", Kind::Unavailable),
+            (400, "XAmzContentSHA256Mismatch", Kind::Unavailable),
             (400, "InvalidArgument", Kind::Refused),
             (409, "ConditionalRequestConflict", Kind::Conflict),
             (412, "PreconditionFailed", Kind::Changed),

@@ -132,6 +132,9 @@ pub trait Store: Send + Sync {
     /// All objects whose keys begin with `prefix`, in the order of their keys.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 
+    /// The first object, in the order of keys, whose key begins with `prefix`; `None` where there is none.
+    fn first(&self, prefix: &str) -> impl Future<Output = Result<Option<ObjectKey>, StoreError>> + Send;
+
     /// Writes an object, whole or not at all.
     fn put(&self, put: Put<'_>, body: Body) -> impl Future<Output = Result<Written, StoreError>> + Send;
 }

@@ -153,6 +153,10 @@ impl Store for Memory {
         Ok(listed.collect())
     }
 
+    async fn first(&self, prefix: &str) -> Result<Option<ObjectKey>, StoreError> {
+        Ok(self.list(prefix).await?.into_iter().next().map(|listed| listed.key))
+    }
+
     async fn put(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
         let mut bytes = Vec::new();
         let read = body.read_to_end(&mut bytes).await;

@@ -8,7 +8,11 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl,
+};
+use aws_smithy_types::base64;
+use crc32fast::Hasher;
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
@@ -148,8 +152,11 @@ impl S3 {
             .create_multipart_upload()
             .bucket(self.bucket.as_str())
             .key(put.key.as_str())
-            // As the parts have it: S3 refuses parts with a checksum that the upload did not announce.
+            // As the parts have it: S3 refuses parts with a checksum that the upload did not announce. Of the whole
+            // object, so that S3 compares all parts with what was read, and whoever reads it compares again: of a
+            // checksum of checksums, which would be the default, readers cannot make use.
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .checksum_type(ChecksumType::FullObject)
             .content_type(put.content_type)
             .set_metadata(Some(owned(put.metadata)))
             .set_acl(put.acl.map(ObjectCannedAcl::from))
@@ -190,7 +197,7 @@ impl S3 {
         // Tasks, for parts to go on while the next one is read.
         let mut uploads = JoinSet::new();
         let mut completed = Vec::new();
-        let (mut part, mut bytes) = (first, 0);
+        let (mut part, mut bytes, mut checksum) = (first, 0, Hasher::new());
         for number in 1.. {
             let is_last = part.is_empty();
             while uploads.len() >= if is_last { 1 } else { PARTS_AT_ONCE } {
@@ -203,6 +210,7 @@ impl S3 {
                 break;
             }
             bytes += part.len() as u64;
+            checksum.update(&part);
             let (s3, key, upload) = (self.clone(), put.key.clone(), upload.to_owned());
             uploads.spawn(async move { s3.upload_part(&key, &upload, number, part).await });
             part = self.part(put.key, &mut rest, part_bytes(put.bytes)).await?;
@@ -220,6 +228,8 @@ impl S3 {
             .set_if_match(if_match)
             .set_if_none_match(if_none_match)
             .multipart_upload(completed.build())
+            .checksum_type(ChecksumType::FullObject)
+            .checksum_crc32(base64::encode(checksum.finalize().to_be_bytes()))
             .send()
             .await
             .map_err(|error| self.error("CompleteMultipartUpload", put.key, &error));
@@ -248,8 +258,7 @@ impl S3 {
         let part = CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
-            .set_checksum_crc32(answer.checksum_crc32)
-            .set_checksum_crc64_nvme(answer.checksum_crc64_nvme);
+            .set_checksum_crc32(answer.checksum_crc32);
         Ok(part.build())
     }
 
@@ -324,6 +333,16 @@ impl Store for S3 {
             }
         }
         Ok(listed)
+    }
+
+    async fn first(&self, prefix: &str) -> Result<Option<ObjectKey>, StoreError> {
+        let page = self.client.list_objects_v2().bucket(self.bucket.as_str()).prefix(prefix).max_keys(1);
+        let page = page
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("ListObjectsV2", &self.bucket, prefix, &error))?;
+        let first = page.contents.unwrap_or_default().into_iter().next();
+        Ok(first.and_then(|object| object.key?.parse().ok()))
     }
 
     async fn put(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {

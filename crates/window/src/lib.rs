@@ -5,7 +5,8 @@
 //! * [`name`]: buckets, keys, ETags, fragment ids, and where each object lies;
 //! * [`payload`]: what the steps of an execution hand to each other;
 //! * [`lineage`]: what a window's object is made of, and the digest of that;
-//! * [`failure`]: the stable names under which failures are seen.
+//! * [`failure`]: the stable names under which failures are seen;
+//! * [`probe`]: what a function tells when it is asked to try what it may do.
 //!
 //! Nothing here talks to AWS, knows a file format or asks a clock.
 
@@ -14,6 +15,7 @@ pub mod file_time;
 pub mod lineage;
 pub mod name;
 pub mod payload;
+pub mod probe;
 pub mod window;
 
 pub use failure::{Class, Failure};

@@ -119,7 +119,7 @@ impl Bucket {
 /// An object's key, without the leading slash that a message puts between bucket and key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ObjectKey(String);
+pub struct ObjectKey(pub(crate) String);
 text!(ObjectKey);
 
 impl FromStr for ObjectKey {

@@ -21,6 +21,10 @@ pub struct Config {
     pub source_external_id: Option<String>,
     /// The canned ACL that delivered objects get; none is sent without.
     pub destination_acl: Option<String>,
+    /// The stack, by which its sessions and metrics are told from another's.
+    pub stack_name: String,
+    /// The log stream of the environment that this runs in, where there is one.
+    pub log_stream: Option<String>,
 }
 
 impl Config {
@@ -38,6 +42,8 @@ impl Config {
             source_role_arn: settings.required("SOURCE_ROLE_ARN")?,
             source_external_id: settings.optional("SOURCE_EXTERNAL_ID")?,
             destination_acl: settings.optional("DESTINATION_ACL")?,
+            stack_name: settings.required("STACK_NAME")?,
+            log_stream: settings.optional("AWS_LAMBDA_LOG_STREAM_NAME")?,
         })
     }
 
@@ -47,7 +53,7 @@ impl Config {
             policy: role::writing(&self.source_role_arn, &self.source_bucket, &self.source_prefix.output()),
             arn: self.source_role_arn.clone(),
             external_id: self.source_external_id.clone(),
-            session_name: "windrow-deliver",
+            session_name: role::session_name("deliver", &self.stack_name, self.log_stream.as_deref()),
         }
     }
 }

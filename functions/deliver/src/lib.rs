@@ -7,6 +7,7 @@
 mod config;
 mod copy;
 mod error;
+mod trial;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use role::Access;
 use serde_json::Value;
 use store::Store;
 use window::ObjectKey;
+use window::probe::{self, Answer};
 
 pub use config::Config;
 pub use copy::Outcome;
@@ -47,6 +49,18 @@ pub struct Output {
 }
 
 impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
+    /// Answers `event`: a probe by trials, anything else as [`Self::handle`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::handle`]; what goes wrong in a trial is no error.
+    pub async fn answer(&self, event: Value) -> Result<Answer<Output>, Error> {
+        if probe::is_probe(&event) {
+            return Ok(Answer::Probed { trials: self.trials().await });
+        }
+        self.handle(event).await.map(Answer::Done)
+    }
+
     /// Delivers each result that `event` names.
     ///
     /// # Errors

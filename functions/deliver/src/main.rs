@@ -21,6 +21,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         role,
         config,
     };
-    let handle = async |event: LambdaEvent<_>| deliver.handle(event.payload).await;
+    let handle = async |event: LambdaEvent<_>| deliver.answer(event.payload).await;
     lambda_runtime::run(service_fn(handle)).await
 }

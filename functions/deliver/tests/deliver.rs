@@ -34,6 +34,7 @@ fn deliver<R>(role: R) -> Deliver<Memory, Memory, R> {
             "BUCKET" => "ours",
             "OUTPUT_PREFIX" => "ms-",
             "SOURCE_BUCKET" => "theirs",
+            "STACK_NAME" => "windrow",
             "SOURCE_PREFIX" => "infra-eng/x",
             "SOURCE_ROLE_ARN" => "arn:aws:iam::111111111111:role/windrow",
             _ => return None,

@@ -12,6 +12,7 @@ mod metrics;
 mod pipe;
 mod spool;
 mod standing;
+mod trial;
 mod turn;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use store::{ATTEMPTS, Condition, Head, Listed, Put, Store, Written};
 use window::lineage::{self, DIGEST_METADATA};
 use window::payload::{MergeInput, MergeOutput, Staged};
+use window::probe::{self, Answer};
 use window::{ETag, FragmentId, ObjectKey, Window, name};
 
 use build::{Built, Carried};
@@ -70,6 +72,18 @@ struct Merged {
 }
 
 impl<O: Store> Merge<O> {
+    /// Answers `event`: a probe by trials, anything else as [`Self::handle`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::handle`]; what goes wrong in a trial is no error.
+    pub async fn answer(&self, event: Value) -> Result<Answer<MergeOutput>, Error> {
+        if probe::is_probe(&event) {
+            return Ok(Answer::Probed { trials: self.trials().await });
+        }
+        self.handle(event).await.map(Answer::Done)
+    }
+
     /// Merges the window that `event`, a [`MergeInput`], names.
     ///
     /// # Errors

@@ -12,6 +12,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         .inspect_err(|error| tracing::error!(%error, "merge cannot start"))?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let merge = Merge { ours: S3::new(aws_sdk_s3::Client::new(&aws), config.bucket.clone()), config };
-    let handle = async |event: LambdaEvent<_>| merge.handle(event.payload).await;
+    let handle = async |event: LambdaEvent<_>| merge.answer(event.payload).await;
     lambda_runtime::run(service_fn(handle)).await
 }

@@ -157,6 +157,10 @@ impl Store for Rough {
         self.call(self.0.bucket.list(prefix), |listed| listed).await
     }
 
+    async fn first(&self, prefix: &str) -> Result<Option<ObjectKey>, StoreError> {
+        self.call(self.0.bucket.first(prefix), |first| first).await
+    }
+
     async fn put(&self, put: Put<'_>, mut body: Body) -> Result<Written, StoreError> {
         let (key, is_output) = (put.key, put.key.as_str().starts_with("output/"));
         let put = async {

@@ -46,6 +46,10 @@ impl Store for Shared {
         self.0.list(prefix).await
     }
 
+    async fn first(&self, prefix: &str) -> Result<Option<ObjectKey>, StoreError> {
+        self.0.first(prefix).await
+    }
+
     async fn put(&self, put: Put<'_>, body: Body) -> Result<Written, StoreError> {
         self.0.put(put, body).await
     }

@@ -20,6 +20,10 @@ pub struct Config {
     pub source_external_id: Option<String>,
     /// Columns whose type is not left to their values.
     pub column_types: ColumnTypes,
+    /// The stack, by which its sessions and metrics are told from another's.
+    pub stack_name: String,
+    /// The log stream of the environment that this runs in, where there is one.
+    pub log_stream: Option<String>,
 }
 
 impl Config {
@@ -36,6 +40,8 @@ impl Config {
             source_role_arn: settings.required("SOURCE_ROLE_ARN")?,
             source_external_id: settings.optional("SOURCE_EXTERNAL_ID")?,
             column_types: settings.optional("COLUMN_TYPES")?.unwrap_or_default(),
+            stack_name: settings.required("STACK_NAME")?,
+            log_stream: settings.optional("AWS_LAMBDA_LOG_STREAM_NAME")?,
         })
     }
 
@@ -45,7 +51,7 @@ impl Config {
             policy: role::reading(&self.source_role_arn, &self.source_bucket, &self.source_prefix.input()),
             arn: self.source_role_arn.clone(),
             external_id: self.source_external_id.clone(),
-            session_name: "windrow-stage",
+            session_name: role::session_name("stage", &self.stack_name, self.log_stream.as_deref()),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod source;
+mod trial;
 
 use std::fs::File;
 use std::io::Seek;
@@ -16,6 +17,7 @@ use store::{ATTEMPTS, Condition, Head, Put, Store, Written};
 use table::Summary;
 use window::lineage::{SOURCE_KEY, Source};
 use window::payload::{StageInput, StageOutput, StageStatus};
+use window::probe::{self, Answer};
 use window::{ETag, FragmentId, ObjectKey};
 
 pub use config::Config;
@@ -46,6 +48,18 @@ struct Fragment {
 }
 
 impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
+    /// Answers `event`: a probe by trials, anything else as [`Self::handle`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::handle`]; what goes wrong in a trial is no error.
+    pub async fn answer(&self, event: Value) -> Result<Answer<StageOutput>, Error> {
+        if probe::is_probe(&event) {
+            return Ok(Answer::Probed { trials: self.trials().await });
+        }
+        self.handle(event).await.map(Answer::Done)
+    }
+
     /// Stages the file that `event`, a [`StageInput`], names.
     ///
     /// # Errors

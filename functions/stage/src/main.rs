@@ -22,6 +22,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         config,
     };
     // Boxed: what is going on while a file is staged takes some kilobytes.
-    let handle = async |event: LambdaEvent<_>| Box::pin(stage.handle(event.payload)).await;
+    let handle = async |event: LambdaEvent<_>| Box::pin(stage.answer(event.payload)).await;
     lambda_runtime::run(service_fn(handle)).await
 }

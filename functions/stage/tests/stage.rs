@@ -39,6 +39,7 @@ fn stage<R>(role: R) -> Stage<Memory, Memory, R> {
         let value = match name {
             "BUCKET" => "ours",
             "SOURCE_BUCKET" => "theirs",
+            "STACK_NAME" => "windrow",
             "SOURCE_PREFIX" => "infra-eng/x",
             "SOURCE_ROLE_ARN" => "arn:aws:iam::111111111111:role/windrow",
             _ => return None,
