@@ -313,6 +313,14 @@ impl World {
         false
     }
 
+    fn ends_equal(&self) {
+        assert!(self.undelivered.lock().unwrap().is_empty(), "what was delivered in calm failed again");
+        let result =
+            |bucket: &Rough, key: &str| bucket.0.bucket.peek(&key.parse().unwrap()).map(|(_, bytes)| bytes);
+        let ours = result(&self.ours, output().as_str());
+        assert_eq!(result(&self.theirs, &format!("p/{}", output())), ours, "the publisher has the newest");
+    }
+
     /// Hands each notice to `deliver`, late, out of order and sometimes twice, until nothing more is to come.
     async fn deliver_all(&self, is_last: &AtomicBool) {
         let mut under_way = FuturesUnordered::new();
@@ -320,7 +328,7 @@ impl World {
             let was_last = is_last.load(Ordering::Relaxed);
             for key in std::mem::take(&mut *self.ours.0.notices.lock().unwrap()) {
                 let times = 1 + usize::from(self.rng.lock().unwrap().u8(0..4) == 0);
-                under_way.extend((0..times).map(|_| self.deliver_result(key.clone())));
+                under_way.extend((0..times).map(|_| self.deliver_result(key.clone(), 60_000)));
             }
             if under_way.is_empty() {
                 if was_last {
@@ -333,8 +341,9 @@ impl World {
         }
     }
 
-    async fn deliver_result(&self, key: ObjectKey) {
-        let late = self.rng.lock().unwrap().u64(0..60_000);
+    /// Tells `deliver` of a result, at the latest after so many milliseconds, and once more when it fails.
+    async fn deliver_result(&self, key: ObjectKey, latest: u64) {
+        let late = self.rng.lock().unwrap().u64(0..=latest);
         sleep(Duration::from_millis(late)).await;
         let event = json!({"Records": [{
             "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
@@ -433,14 +442,10 @@ async fn run(seed: u64) {
     let letters: BTreeSet<u8> = std::mem::take(&mut *world.letters.lock().unwrap()).into_iter().collect();
     join_all(letters.into_iter().map(|file| world.execute(start, vec![file]))).await;
     let undelivered = std::mem::take(&mut *world.undelivered.lock().unwrap());
-    join_all(undelivered.into_iter().map(|key| world.deliver_result(key))).await;
+    join_all(undelivered.into_iter().map(|key| world.deliver_result(key, 0))).await;
     world.deliver_all(&AtomicBool::new(true)).await;
     assert!(world.letters.lock().unwrap().is_empty(), "what was replayed in calm failed again");
-    assert!(world.undelivered.lock().unwrap().is_empty(), "what was delivered in calm failed again");
-    let result =
-        |bucket: &Rough, key: &str| bucket.0.bucket.peek(&key.parse().unwrap()).map(|(_, bytes)| bytes);
-    let ours = result(&world.ours, output().as_str());
-    assert_eq!(result(&world.theirs, &format!("p/{}", output())), ours, "the publisher has the newest");
+    world.ends_equal();
     let published = world.published.lock().unwrap().clone();
     let expected: Vec<(u8, u32, i64)> = world
         .announced
@@ -460,6 +465,41 @@ fn in_virtual_time(test: impl Future<Output = ()>) {
 
 #[test]
 fn each_announced_row_stands_exactly_once_whatever_happens() {
+    for_each_seed(run);
+}
+
+/// Results that are written one soon after the other, so that copies of former ones are still under way when the last one
+/// is delivered. Each is told of once: nobody comes later and mends what went wrong.
+async fn deliver_in_a_hurry(seed: u64) {
+    let rng = &mut Rng::with_seed(seed);
+    fastrand::seed(seed);
+    let mishaps = [0, 50][rng.usize(0..2)];
+    let world = &World::new(rng, mishaps);
+    let writes = (0..rng.u8(2..6)).map(|version| {
+        let at = Duration::from_millis(rng.u64(0..2_000));
+        async move {
+            sleep(at).await;
+            let etag = world.ours.0.bucket.place(&output(), &[version; 9], &[]);
+            sleep(Duration::from_millis(u64::from(version) * 10)).await;
+            world.deliver_result(output(), 500).await;
+            etag
+        }
+    });
+    join_all(writes.collect::<Vec<_>>()).await;
+    world.ours.0.is_calm.store(true, Ordering::Relaxed);
+    world.theirs.0.is_calm.store(true, Ordering::Relaxed);
+    for key in std::mem::take(&mut *world.undelivered.lock().unwrap()) {
+        world.deliver_result(key, 0).await;
+    }
+    world.ends_equal();
+}
+
+#[test]
+fn what_stands_at_the_destination_in_the_end_is_the_newest() {
+    for_each_seed(deliver_in_a_hurry);
+}
+
+fn for_each_seed<F: Future<Output = ()>>(run: impl Fn(u64) -> F + Send + Sync + std::panic::RefUnwindSafe) {
     let seeds = std::env::var("SEEDS").ok();
     let seeds = seeds
         .as_deref()
