@@ -29,7 +29,8 @@ def main() -> None:
         inlined = Path(folder, "template-with-state-machine.json")
         inlined.write_text(json.dumps(with_state_machine(), indent=1))
         clean = [
-            run(f"cfn-lint {TEMPLATE}", [cfn_lint, TEMPLATE]),
+            # Wherever it may be deployed.
+            run(f"cfn-lint {TEMPLATE}", [cfn_lint, "--regions", "ALL_REGIONS", "--", TEMPLATE]),
             run(f"cfn-lint {STATE_MACHINE}, inlined", [cfn_lint, inlined]),
             run(f"checkov {TEMPLATE}", [python, "-m", "checkov.main", *CHECKOV, "--file", TEMPLATE]),
         ]
