@@ -59,22 +59,29 @@ class LocalCloud:
         shutil.copyfile(self.log, LAST_LOG)
         print(f"The local cloud's log is kept as {LAST_LOG}", file=sys.stderr)
 
-    def environment(self, account: str = OUR_ACCOUNT) -> dict[str, str]:
+    def environment(self, account: str = OUR_ACCOUNT, region: str = REGION) -> dict[str, str]:
         """What AWS's tools and SDKs need to be that account's root in this cloud."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": account,
             "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
         }
 
-    def client(self, service: str, account: str = OUR_ACCOUNT, credentials: dict | None = None, tls: bool = True):
+    def client(
+        self,
+        service: str,
+        account: str = OUR_ACCOUNT,
+        credentials: dict | None = None,
+        tls: bool = True,
+        region: str = REGION,
+    ):
         """A boto3 client as that account's root, or with the credentials that AssumeRole answered."""
         return boto3.client(
             service,
             endpoint_url=self.endpoint if tls else self.endpoint_without_tls,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=credentials["AccessKeyId"] if credentials else account,
             aws_secret_access_key=credentials["SecretAccessKey"] if credentials else "test",
             aws_session_token=credentials["SessionToken"] if credentials else None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import publisher
-from cloud import OUR_ACCOUNT, LocalCloud
+from cloud import OUR_ACCOUNT, REGION, LocalCloud
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ("start", "stage", "merge", "deliver")
@@ -21,13 +21,13 @@ Seen = TypeVar("Seen")
 class Stack:
     """One deployed stack, known by its outputs alone."""
 
-    def __init__(self, cloud: LocalCloud, name: str, outputs: dict[str, str]) -> None:
+    def __init__(self, cloud: LocalCloud, name: str, outputs: dict[str, str], region: str = REGION) -> None:
         self.name = name
         self.outputs = outputs
         self.s3 = cloud.client("s3")
-        self.sqs = cloud.client("sqs")
-        self.states = cloud.client("stepfunctions")
-        self.functions = cloud.client("lambda")
+        self.sqs = cloud.client("sqs", region=region)
+        self.states = cloud.client("stepfunctions", region=region)
+        self.functions = cloud.client("lambda", region=region)
         self._letters: list[dict] = []
 
     # -- Executions --------------------------------------------------------------------------------------------------
@@ -71,25 +71,26 @@ class Stack:
                 return self._letters
 
 
-def deploy(cloud: LocalCloud, name: str, parameters: dict[str, str]) -> Stack:
+def deploy(cloud: LocalCloud, name: str, parameters: dict[str, str], region: str = REGION) -> Stack:
     """Deploys the template under that name with `just deploy`, and returns the stack."""
     try:
         # The functions are built already: without dependencies, among them the build for AWS.
-        just(cloud, "--no-deps", f"stack={name}", "deploy", *(f"{key}={value}" for key, value in parameters.items()))
+        overrides = [f"{key}={value}" for key, value in parameters.items()]
+        just(cloud, "--no-deps", f"stack={name}", "deploy", *overrides, region=region)
     except RuntimeError as error:
-        raise RuntimeError("\n".join([str(error), *failures(cloud, name)])) from None
-    return deployed(cloud, name)
+        raise RuntimeError("\n".join([str(error), *failures(cloud, name, region)])) from None
+    return deployed(cloud, name, region)
 
 
-def deployed(cloud: LocalCloud, name: str) -> Stack:
+def deployed(cloud: LocalCloud, name: str, region: str = REGION) -> Stack:
     """The stack of that name."""
-    stack = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
-    return Stack(cloud, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]})
+    stack = cloud.client("cloudformation", region=region).describe_stacks(StackName=name)["Stacks"][0]
+    return Stack(cloud, name, {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}, region)
 
 
-def failures(cloud: LocalCloud, stack_name: str) -> list[str]:
+def failures(cloud: LocalCloud, stack_name: str, region: str = REGION) -> list[str]:
     """What went wrong in a deployment, by resource; nothing where it did not come as far as a stack."""
-    client = cloud.client("cloudformation")
+    client = cloud.client("cloudformation", region=region)
     try:
         events = client.describe_stack_events(StackName=stack_name)["StackEvents"]
     except client.exceptions.ClientError:
@@ -113,9 +114,9 @@ def parameters(topic_arn: str) -> dict[str, str]:
     }
 
 
-def just(cloud: LocalCloud, *arguments: str) -> str:
+def just(cloud: LocalCloud, *arguments: str, region: str = REGION) -> str:
     """Runs a recipe of the justfile against this cloud, and returns what it prints."""
-    environment = os.environ | cloud.environment(OUR_ACCOUNT)
+    environment = os.environ | cloud.environment(OUR_ACCOUNT, region)
     result = subprocess.run(["just", *arguments], env=environment, cwd=ROOT, text=True, capture_output=True)
     if result.returncode != 0:
         # Without the progress of uploads, which would hide the reason.
