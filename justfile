@@ -33,8 +33,14 @@ local: _build-local
 # Ask about windows and results: `just ask place NAME …`, `just ask inspect FILE`
 [group('try')]
 [positional-arguments]
-ask *arguments:
-    @cargo run --quiet --locked --package windrow -- "$@"
+ask *arguments: _cli
+    @target/debug/windrow "$@"
+
+# Does everything work that a stack needs, on our side and the publisher's? A line each, with the remedy for what fails
+[group('operate')]
+[positional-arguments]
+check *arguments: _cli
+    @target/debug/windrow --stack {{ quote(stack) }} "$@" check
 
 # Everything that CI checks
 [group('check')]
@@ -186,6 +192,11 @@ _code-bucket: _venv
     # A stack's name may hold what a bucket's may not.
     stack=$(printf %s {{ quote(stack) }} | cksum | cut -d ' ' -f 1)
     echo "windrow-code-$account-$region-$stack"
+
+# The operators' command. As one build with the functions, which have most of it in common.
+[private]
+_cli:
+    @cargo build --quiet --workspace --bins --locked
 
 # The functions for this machine: quick to build, for the local cloud only
 [private]

@@ -53,6 +53,11 @@ impl RoleError {
 pub trait Access: Send + Sync {
     /// Whether requests can be made now.
     fn granted(&self) -> impl Future<Output = Result<(), RoleError>> + Send;
+
+    /// The same, of a trial: whether it is still granted to who asks anew.
+    fn granted_anew(&self) -> impl Future<Output = Result<(), RoleError>> + Send {
+        self.granted()
+    }
 }
 
 /// The publisher's role. Gives credentials that are kept for as long as they last; its clones share them.
@@ -89,6 +94,11 @@ impl PublisherRole {
 impl Access for PublisherRole {
     async fn granted(&self) -> Result<(), RoleError> {
         self.0.credentials().await.map(|_| ())
+    }
+
+    async fn granted_anew(&self) -> Result<(), RoleError> {
+        self.0.lent.lock().await.take();
+        self.granted().await
     }
 }
 

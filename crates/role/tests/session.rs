@@ -71,6 +71,17 @@ async fn credentials_that_end_within_five_minutes_are_renewed() {
 }
 
 #[tokio::test]
+async fn on_trial_the_role_is_asked_for_anew() {
+    let first = mock!(Client::assume_role).then_output(|| lent(1, 3600));
+    let second = mock!(Client::assume_role).then_output(|| lent(2, 3600));
+    let sts = mock_client!(aws_sdk_sts, RuleMode::Sequential, [&first, &second]);
+    let role = PublisherRole::new(sts, config());
+    assert_eq!(key_of(&role).await, "key1");
+    role.granted_anew().await.unwrap();
+    assert_eq!(key_of(&role).await, "key2");
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_from_silence() {
     for (code, failure) in [
         ("AccessDenied", Failure::RoleDenied),

@@ -13,7 +13,7 @@ const CONTENT: &[u8] = b"Written by Windrow to see whether it may. It can be rem
 impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
     pub(crate) async fn trials(&self) -> Vec<Trial> {
         let mut trials = vec![Trial::new(Action::ReadOutput, self.try_reading().await)];
-        let granted = self.role.granted().await;
+        let granted = self.role.granted_anew().await;
         let is_granted = granted.is_ok();
         trials.push(Trial::new(Action::AssumeRole, granted.map(|()| None)));
         if !is_granted {

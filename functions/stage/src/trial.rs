@@ -11,7 +11,7 @@ use crate::Stage;
 impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
     pub(crate) async fn trials(&self) -> Vec<Trial> {
         let mut trials = vec![Trial::new(Action::WriteStaging, self.try_staging().await)];
-        let granted = self.role.granted().await;
+        let granted = self.role.granted_anew().await;
         let is_granted = granted.is_ok();
         trials.push(Trial::new(Action::AssumeRole, granted.map(|()| None)));
         if !is_granted {
