@@ -336,6 +336,7 @@ impl SourcePrefix {
 mod tests {
     use super::*;
     use crate::window::WindowLength;
+    use proptest::prelude::*;
 
     fn prefix() -> SourcePrefix {
         "infra-eng/x".parse().unwrap()
@@ -366,6 +367,21 @@ mod tests {
             "arn:evil:s3:::bucket",
             "arn:aws:x:s3:::bucket",
             "bucket name",
+            "arn:aws:s3:us-east-1:111122223333:accesspoint/bucket",
+            "arn:aws:s3::111122223333:accesspoint/bucket.mrap",
+            "arn:aws:s3-object-lambda:us-east-1:111122223333:accesspoint/bucket",
+            "arn:aws:s3:::*",
+            "arn:aws:s3:::bucket/",
+            "arn:aws:s3:::bucket:x",
+            "arn:aws:s3:::arn:aws:s3:::bucket",
+            "ARN:aws:s3:::bucket",
+            "s3://bucket",
+            "bucket/../other",
+            "bucket.s3.amazonaws.com/other",
+            "buck\u{435}t",
+            "bucket\0",
+            "bucket\n",
+            " bucket",
         ] {
             assert!(Bucket::from_arn_or_name(text).is_err(), "{text}");
         }
@@ -377,7 +393,20 @@ mod tests {
             ("/infra-eng/x/input/a.csv", "infra-eng/x/input/a.csv"),
             ("infra-eng/x/input/a.csv", "infra-eng/x/input/a.csv"),
             ("/infra-eng/x/input/deep/a.csv", "infra-eng/x/input/deep/a.csv"),
+            // Keys are literal: none of these is anything to S3 but a name below `input/`.
             ("/infra-eng/x/input/a%2F..%2Fb.csv", "infra-eng/x/input/a%2F..%2Fb.csv"),
+            ("/infra-eng/x/input/%2e%2e%2foutput/b.csv", "infra-eng/x/input/%2e%2e%2foutput/b.csv"),
+            ("/infra-eng/x/input//a.csv", "infra-eng/x/input//a.csv"),
+            ("/infra-eng/x/input/..\\..\\output\\a.csv", "infra-eng/x/input/..\\..\\output\\a.csv"),
+            ("/infra-eng/x/input/.../a.csv", "infra-eng/x/input/.../a.csv"),
+            ("/infra-eng/x/input/a?versionId=1#b.csv", "infra-eng/x/input/a?versionId=1#b.csv"),
+            (
+                "/infra-eng/x/input/\u{ff0e}\u{ff0e}\u{ff0f}a.csv",
+                "infra-eng/x/input/\u{ff0e}\u{ff0e}\u{ff0f}a.csv",
+            ),
+            ("/infra-eng/x/input/.\u{200b}./a.csv", "infra-eng/x/input/.\u{200b}./a.csv"),
+            ("/infra-eng/x/input/\u{202e}vsc.a", "infra-eng/x/input/\u{202e}vsc.a"),
+            ("/infra-eng/x/input/\0/\r\n.csv", "infra-eng/x/input/\0/\r\n.csv"),
         ] {
             assert_eq!(prefix().key_of(announced).unwrap().as_str(), key, "{announced}");
         }
@@ -392,13 +421,73 @@ mod tests {
             "/infra-eng/x/input/../output/a.csv",
             "/infra-eng/x/input/./a.csv",
             "/infra-eng/x/input/..",
+            "/infra-eng/x/input/../input/a.csv",
+            "/infra-eng/x/input/a/..",
+            "/infra-eng/x/input/a/../../../../b/a.csv",
+            "/infra-eng/x/./input/a.csv",
+            "/infra-eng/y/../x/input/a.csv",
+            "../infra-eng/x/input/a.csv",
+            "/infra-eng/x/input",
+            "/infra-eng/x/inputx/a.csv",
+            "/infra-eng/x-evil/input/a.csv",
+            "/infra-eng/x/input%2Fa.csv",
+            "/infra-eng/x%2Finput/a.csv",
+            "/infra-eng/x\\input\\a.csv",
+            "/infra-eng\u{ff0f}x/input/a.csv",
+            "/infra-eng/x/input\u{2215}a.csv",
+            "/infra-eng/x\u{200b}/input/a.csv",
+            "/infra-\u{435}ng/x/input/a.csv",
+            "/\0/infra-eng/x/input/a.csv",
+            " /infra-eng/x/input/a.csv",
+            "\u{feff}/infra-eng/x/input/a.csv",
             "/Infra-eng/x/input/a.csv",
+            "/infra-eng/x/Input/a.csv",
             "/infra-eng//x/input/a.csv",
+            "///infra-eng/x/input/a.csv",
             "s3://b/infra-eng/x/input/a.csv",
+            "arn:aws:s3:::b/infra-eng/x/input/a.csv",
+            "https://b.s3.amazonaws.com/infra-eng/x/input/a.csv",
         ] {
             assert!(prefix().key_of(announced).is_err(), "{announced}");
         }
-        assert!(prefix().key_of(&format!("/infra-eng/x/input/{}", "a".repeat(1024))).is_err());
+    }
+
+    #[test]
+    fn a_key_is_counted_in_bytes_with_room_for_a_leading_slash() {
+        let of_bytes = |bytes: usize| format!("infra-eng/x/input/{}", "ü".repeat((bytes - 18) / 2));
+        for (key, is_good) in [(of_bytes(1022), true), (of_bytes(1024), false), (of_bytes(20_000), false)] {
+            assert_eq!(prefix().key_of(&key).is_ok(), is_good, "{} bytes", key.len());
+            assert_eq!(prefix().key_of(&format!("/{key}")).is_ok(), is_good, "{} bytes", key.len());
+        }
+    }
+
+    proptest! {
+        /// However a key is put together, what is let through lies below `input/`, as it stands and once resolved.
+        #[test]
+        fn no_key_leads_out_of_input(
+            segments in proptest::collection::vec(
+                prop_oneof![
+                    Just(""), Just("."), Just(".."), Just("..."), Just("infra-eng"), Just("x"), Just("input"), Just("output"),
+                    Just("..\\"), Just("%2e%2e"), Just("..%2f"), Just("\0"), Just("\u{ff0e}\u{ff0e}"), Just("a.csv"),
+                ],
+                0..10,
+            ),
+            under_input in any::<bool>(),
+        ) {
+            let announced = format!("{}{}", if under_input { "/infra-eng/x/input/" } else { "" }, segments.join("/"));
+            if let Ok(key) = prefix().key_of(&announced) {
+                prop_assert_eq!(key.as_str(), announced.strip_prefix('/').unwrap_or(&announced));
+                let mut resolved = Vec::new();
+                for segment in key.as_str().split('/') {
+                    match segment {
+                        "." => {}
+                        ".." => { resolved.pop(); }
+                        segment => resolved.push(segment),
+                    }
+                }
+                prop_assert!(resolved.join("/").starts_with("infra-eng/x/input/"), "{}", key);
+            }
+        }
     }
 
     #[test]
