@@ -4,16 +4,17 @@ Our bucket and queue refuse requests without TLS. The local cloud speaks plain H
 `x-forwarded-proto` as behind a load balancer: the policies stay as they are on AWS, and are evaluated.
 
 On the way, tests may let mishaps befall chosen requests: an error as S3 answers it, a connection that breaks before the
-request, within the reply, or after what was asked for is done.
+request, within the reply, or after what was asked for is done. And they may watch who asks for what.
 """
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 HEAD_LIMIT = 1 << 20
+BODY_KEPT = 1 << 16
 CHUNK = 1 << 16
 
 
@@ -43,6 +44,17 @@ class Mishap:
 NOTHING = Mishap("", "", 0)
 
 
+@dataclass
+class Request:
+    """A request that came by, as it was sent: path and query still encoded, and of its body no more than the start."""
+
+    method: str
+    path: str
+    # Who signed it: an access key's id, empty for nobody.
+    access_key: str
+    body: bytearray = field(default_factory=bytearray)
+
+
 class TlsProxy:
     """Listens on a free port of 127.0.0.1, in a thread of its own, and passes requests on to `upstream_port`."""
 
@@ -53,6 +65,7 @@ class TlsProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tls-proxy", daemon=True)
         self.port = 0
         self._mishaps: list[Mishap] = []
+        self._watchers: list[list[Request]] = []
 
     @contextlib.contextmanager
     def mishap(self, method: str, path: str, times: int = 1, **what) -> Iterator[Mishap]:
@@ -63,6 +76,17 @@ class TlsProxy:
             yield mishap
         finally:
             self._mishaps.remove(mishap)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[list[Request]]:
+        """The requests that come by while the `with` lasts."""
+        seen: list[Request] = []
+        self._watchers.append(seen)
+        try:
+            yield seen
+        finally:
+            # By identity: two lists may be equal.
+            self._watchers = [watcher for watcher in self._watchers if watcher is not seen]
 
     def start(self) -> None:
         self._thread.start()
@@ -106,6 +130,9 @@ class TlsProxy:
         request, headers = await read_head(client)
         method, path, _ = request.split(b" ", 2)
         mishap = next((m for m in self._mishaps if m.befalls(method.decode(), path.decode())), NOTHING)
+        seen = Request(method.decode(), path.decode(), signer(headers))
+        for watcher in self._watchers:
+            watcher.append(seen)
         if headers.get(b"expect", b"").lower() == b"100-continue":
             # Answered here, so that the body may simply follow its head.
             to_client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -118,7 +145,7 @@ class TlsProxy:
             return False
         dropped = (b"expect", b"x-forwarded-proto")
         write_head(to_upstream, request, [h for h in headers.raw if h[0].lower() not in dropped] + [(b"x-forwarded-proto", b"https")])
-        await copy_body(client, to_upstream, headers, length_unless_said=0)
+        await copy_body(client, Kept(to_upstream, seen.body), headers, length_unless_said=0)
 
         status, headers = await read_head(upstream)
         await asyncio.to_thread(mishap.after)
@@ -161,6 +188,27 @@ def write_error(writer: asyncio.StreamWriter, status: int, code: str) -> None:
     head = [(b"content-type", b"application/xml"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     write_head(writer, b"HTTP/1.1 %d %s" % (status, code.encode()), head)
     writer.write(body)
+
+
+def signer(headers: Headers) -> str:
+    """The access key's id in a signature of version 4."""
+    _, _, credential = headers.get(b"authorization", b"").partition(b"Credential=")
+    return credential.split(b"/", 1)[0].decode()
+
+
+class Kept:
+    """A writer that keeps the start of what it passes on."""
+
+    def __init__(self, writer: asyncio.StreamWriter, kept: bytearray) -> None:
+        self._writer = writer
+        self._kept = kept
+
+    def write(self, data: bytes) -> None:
+        self._kept += data[: BODY_KEPT - len(self._kept)]
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        await self._writer.drain()
 
 
 class Nowhere:
