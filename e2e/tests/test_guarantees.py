@@ -253,15 +253,15 @@ def heads(world: World, window: Window) -> list[tuple]:
     return [(head["ETag"], head["LastModified"], head["Metadata"]) for head in (ours, theirs)]
 
 
-def notified(world: World, window: Window) -> dict:
-    """What `deliver` answers to another notification about the window's object."""
+def notified(world: World, window: Window, bucket: str | None = None) -> dict:
+    """What `deliver` answers to another notification about the window's object (or one of that name in that bucket)."""
     record = {
         "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventTime": "2022-01-01T00:00:00.000Z",
         "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "A"}, "responseElements": {},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
         "s3": {
             "s3SchemaVersion": "1.0", "configurationId": "results",
-            "bucket": {"name": world.stack.outputs["BucketName"], "ownerIdentity": {"principalId": "A"}, "arn": ""},
+            "bucket": {"name": bucket if bucket is not None else world.stack.outputs["BucketName"], "ownerIdentity": {"principalId": "A"}, "arn": ""},
             "object": {"key": f"output/{window.object_name}", "size": 1, "eTag": "0", "sequencer": "0"},
         },
     }  # fmt: skip

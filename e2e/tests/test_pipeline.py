@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from random import Random
 
-import pytest
-from botocore.exceptions import ClientError
 from conftest import wait_for_delivery
 
 import oracle
@@ -15,8 +13,6 @@ from oracle import Window
 from samples import File, utc
 from stack import just, wait_for
 from world import World
-
-READER_ACCOUNT = "451846548917"
 
 
 def test_a_message_starts_one_execution_per_window_and_each_succeeds(world: World, messages: list[str]):
@@ -121,46 +117,8 @@ def test_an_object_whose_key_begins_with_a_slash_is_read_too(world: World, tmp_p
     assert [entry["key"] for entry in parquet.metadata["windrow.lineage"]] == [key]
 
 
-def test_the_reader_reads_and_lists_the_output_and_nothing_else(world: World, messages: list[str]):
-    bucket = world.stack.outputs["BucketName"]
-    name = oracle.windows(samples.files())[0].object_name
-    credentials = reader_credentials(world, READER_ACCOUNT)
-    reader = world.cloud.client("s3", credentials=credentials)
-
-    assert reader.get_object(Bucket=bucket, Key=f"output/{name}")["Body"].read()
-    listed = reader.list_objects_v2(Bucket=bucket, Prefix="output/ms-")["Contents"]
-    assert f"output/{name}" in [entry["Key"] for entry in listed]
-
-    fragment = world.stack.keys("staging/")[0]
-    with denied():
-        reader.get_object(Bucket=bucket, Key=fragment)
-    with denied():
-        reader.put_object(Bucket=bucket, Key=f"output/{name}", Body=b"")
-    for prefix in ("", "output/", "staging/"):
-        with denied():
-            reader.list_objects_v2(Bucket=bucket, Prefix=prefix)
-    with denied():
-        reader_credentials(world, "999988887777")
-
-
-def test_our_bucket_refuses_requests_without_tls(world: World, messages: list[str]):
-    credentials = reader_credentials(world, READER_ACCOUNT)
-    reader = world.cloud.client("s3", credentials=credentials, tls=False)
-    with denied():
-        reader.list_objects_v2(Bucket=world.stack.outputs["BucketName"], Prefix="output/ms-")
-
-
 def file(time: str, body: bytes) -> File:
     return File(f"{time}.csv", utc(time), body)
-
-
-def denied():
-    return pytest.raises(ClientError, match="AccessDenied")
-
-
-def reader_credentials(world: World, account: str) -> dict:
-    sts = world.cloud.client("sts", account)
-    return sts.assume_role(RoleArn=world.stack.outputs["ReaderRoleArn"], RoleSessionName="reader")["Credentials"]
 
 
 def deliver(world: World, files: list[File], everything: list[File] | None = None, folder: Path | None = None):
