@@ -193,6 +193,8 @@ def assert_refused(world: World, event_id: str, refused: list, files: int) -> No
     assert text.startswith(f"{len(refused)} of {files} files were refused")
     assert len(text.encode()) <= LONGEST_TEXT
     for number, entry in enumerate(refused, files - len(refused)):
+        if isinstance(entry, str) and len(entry) > 1024:
+            assert f"{entry[-8:]}` is not a key: it is longer than 1,023 bytes" in text
         if isinstance(entry, str):
             # What is no key at all is named without the slash before it.
             assert f"`{entry[:60]}" in text or f"`{entry.removeprefix('/')[:60]}" in text

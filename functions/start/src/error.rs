@@ -108,14 +108,17 @@ fn listed(heading: &str, lines: impl Iterator<Item = String>) -> String {
     format!("{heading}: {}{rest}", named.join("; "))
 }
 
-/// `text`, or as many whole characters of it as fit into `bytes`.
+/// `text`, or as many whole characters of its beginning and (a third) its end as fit into `bytes`: a name comes first, and
+/// what is wrong with it last.
 fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
     }
     // `…` has three bytes.
-    let end = (0..=bytes.saturating_sub(3)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    let (room, of_end) = (bytes.saturating_sub(3), bytes / 3);
+    let begin = text.floor_char_boundary(room.saturating_sub(of_end));
+    let end = text.ceil_char_boundary(text.len() - of_end);
+    format!("{}…{}", &text[..begin], &text[end..])
 }
 
 #[cfg(test)]
@@ -135,5 +138,15 @@ mod tests {
         assert!(text.contains("`19-") && !text.contains("`20-"), "{text}");
         assert!(text.ends_with("and 280 more"), "{text}");
         assert!(text.len() <= 4096, "{} bytes", text.len());
+    }
+
+    #[test]
+    fn however_long_a_name_is_the_reason_is_told() {
+        let reason = format!("`{}` is not a key: it is longer than 1,023 bytes", "ü".repeat(5000));
+        let text = Error::RefusedFiles { refused: vec![Refused { reason }], files: 1 }.to_string();
+        assert!(
+            text.contains(": `üü") && text.contains("üü` is not a key: it is longer than 1,023 bytes"),
+            "{text}"
+        );
     }
 }
