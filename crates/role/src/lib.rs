@@ -213,17 +213,22 @@ pub fn session_name(function: &str, stack: &str, log_stream: Option<&str>) -> St
 /// slash. Without `ListBucket` a missing key would answer 403 instead of 404.
 pub fn reading(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
     let bucket = bucket_arn(role_arn, bucket);
-    policy(&bucket, &["s3:GetObject"], &[format!("{bucket}/{prefix}*"), format!("{bucket}//{prefix}*")])
+    let objects = [format!("{bucket}/{prefix}*"), format!("{bucket}//{prefix}*")];
+    policy(&bucket, &["s3:GetObject"], &objects, &["kms:Decrypt"])
 }
 
-/// The session policy of whoever writes below `prefix` of `bucket`, and looks at what stands there.
-pub fn writing(role_arn: &str, bucket: &Bucket, prefix: &str) -> String {
+/// The session policy of whoever writes below `prefix` of `bucket` (with an ACL or without one), and looks at what stands
+/// there.
+pub fn writing(role_arn: &str, bucket: &Bucket, prefix: &str, with_acl: bool) -> String {
     let bucket = bucket_arn(role_arn, bucket);
-    let actions = ["s3:GetObject", "s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"];
-    policy(&bucket, &actions, &[format!("{bucket}/{prefix}*")])
+    let mut actions = vec!["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"];
+    if with_acl {
+        actions.push("s3:PutObjectAcl");
+    }
+    policy(&bucket, &actions, &[format!("{bucket}/{prefix}*")], &["kms:Decrypt", "kms:GenerateDataKey"])
 }
 
-fn policy(bucket_arn: &str, actions: &[&str], objects: &[String]) -> String {
+fn policy(bucket_arn: &str, actions: &[&str], objects: &[String], key_actions: &[&str]) -> String {
     json!({
         "Version": "2012-10-17",
         "Statement": [
@@ -232,7 +237,7 @@ fn policy(bucket_arn: &str, actions: &[&str], objects: &[String]) -> String {
             // For a bucket with a key of its own. A session policy only narrows: the role itself must allow it too.
             {
                 "Effect": "Allow",
-                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                "Action": key_actions,
                 "Resource": "*",
                 "Condition": {"StringLike": {"kms:ViaService": "s3.*"}},
             },
@@ -279,8 +284,10 @@ mod tests {
             reading.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews//infra-eng/x/input/*""#),
             "{reading}"
         );
-        assert!(!reading.contains("PutObject"), "{reading}");
-        let writing = writing(ROLE, &bucket, "infra-eng/x/output/");
+        assert!(!reading.contains("PutObject") && !reading.contains("kms:GenerateDataKey"), "{reading}");
+        let writing = |with_acl| writing(ROLE, &bucket, "infra-eng/x/output/", with_acl);
+        assert!(writing(true).contains("s3:PutObjectAcl") && !writing(false).contains("Acl"));
+        let writing = writing(false);
         assert!(
             writing.contains(r#""arn:aws-us-gov:s3:::macroscope-interviews/infra-eng/x/output/*""#),
             "{writing}"

@@ -50,7 +50,12 @@ impl Config {
     /// How the publisher's role is assumed: to write below `output/`, and nothing else.
     pub fn role(&self) -> RoleConfig {
         RoleConfig {
-            policy: role::writing(&self.source_role_arn, &self.source_bucket, &self.source_prefix.output()),
+            policy: role::writing(
+                &self.source_role_arn,
+                &self.source_bucket,
+                &self.source_prefix.output(),
+                self.destination_acl.is_some(),
+            ),
             arn: self.source_role_arn.clone(),
             external_id: self.source_external_id.clone(),
             session_name: role::session_name("deliver", &self.stack_name, self.log_stream.as_deref()),
