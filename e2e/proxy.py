@@ -33,6 +33,8 @@ class Mishap:
     # How much of the reply comes through before the connection breaks: bytes of its body, or nothing at all.
     body_bytes: int | None = None
     loses_reply: bool = False
+    # Whose body changes on the way, by one bit: the `request`'s, or the `reply`'s.
+    garbles: str = ""
     befallen: int = 0
 
     def befalls(self, method: str, path: str) -> bool:
@@ -145,7 +147,8 @@ class TlsProxy:
             return False
         dropped = (b"expect", b"x-forwarded-proto")
         write_head(to_upstream, request, [h for h in headers.raw if h[0].lower() not in dropped] + [(b"x-forwarded-proto", b"https")])
-        await copy_body(client, Kept(to_upstream, seen.body), headers, length_unless_said=0)
+        to = Garbled(to_upstream) if mishap.garbles == "request" else to_upstream
+        await copy_body(client, Kept(to, seen.body), headers, length_unless_said=0)
 
         status, headers = await read_head(upstream)
         await asyncio.to_thread(mishap.after)
@@ -158,7 +161,8 @@ class TlsProxy:
             return False
         code = int(status.split(b" ", 2)[1])
         if method != b"HEAD" and code not in (204, 304):
-            await copy_body(upstream, to_client, headers, length_unless_said=None)
+            to = Garbled(to_client) if mishap.garbles == "reply" else to_client
+            await copy_body(upstream, to, headers, length_unless_said=None)
         await to_client.drain()
         closed = headers.get(b"connection", b"").lower() == b"close"
         unbounded = b"content-length" not in headers and b"transfer-encoding" not in headers and code not in (204, 304)
@@ -205,6 +209,23 @@ class Kept:
 
     def write(self, data: bytes) -> None:
         self._kept += data[: BODY_KEPT - len(self._kept)]
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+
+class Garbled:
+    """A writer on whose way one bit changes, of the first piece that is more than a chunk's length."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._is_done = False
+
+    def write(self, data: bytes) -> None:
+        if not self._is_done and len(data) > 20:
+            self._is_done, middle = True, len(data) // 2
+            data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
         self._writer.write(data)
 
     async def drain(self) -> None:

@@ -11,11 +11,10 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl,
 };
-use aws_smithy_types::base64;
-use crc32fast::Hasher;
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
+use window::failure::explained;
 use window::{Bucket, ETag, ObjectKey};
 
 use crate::{Body, Condition, Head, Kind, Listed, Object, Put, Store, StoreError, Written};
@@ -108,10 +107,9 @@ impl S3 {
     /// The next `bytes` bytes of `body`, or what is left of it.
     async fn part(&self, key: &ObjectKey, body: &mut Body, bytes: u64) -> Result<Vec<u8>, StoreError> {
         let mut part = Vec::new();
-        body.take(bytes)
-            .read_to_end(&mut part)
-            .await
-            .map_err(|error| self.odd("PutObject", key, &format!("its body could not be read: {error}")))?;
+        body.take(bytes).read_to_end(&mut part).await.map_err(|error| {
+            self.odd("PutObject", key, &format!("its body could not be read: {}", explained(&error)))
+        })?;
         Ok(part)
     }
 
@@ -153,8 +151,7 @@ impl S3 {
             .bucket(self.bucket.as_str())
             .key(put.key.as_str())
             // As the parts have it: S3 refuses parts with a checksum that the upload did not announce. Of the whole
-            // object, so that S3 compares all parts with what was read, and whoever reads it compares again: of a
-            // checksum of checksums, which would be the default, readers cannot make use.
+            // object, so that whoever reads it compares: of a checksum of checksums, the default, readers make no use.
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .checksum_type(ChecksumType::FullObject)
             .content_type(put.content_type)
@@ -197,7 +194,7 @@ impl S3 {
         // Tasks, for parts to go on while the next one is read.
         let mut uploads = JoinSet::new();
         let mut completed = Vec::new();
-        let (mut part, mut bytes, mut checksum) = (first, 0, Hasher::new());
+        let (mut part, mut bytes) = (first, 0);
         for number in 1.. {
             let is_last = part.is_empty();
             while uploads.len() >= if is_last { 1 } else { PARTS_AT_ONCE } {
@@ -210,7 +207,6 @@ impl S3 {
                 break;
             }
             bytes += part.len() as u64;
-            checksum.update(&part);
             let (s3, key, upload) = (self.clone(), put.key.clone(), upload.to_owned());
             uploads.spawn(async move { s3.upload_part(&key, &upload, number, part).await });
             part = self.part(put.key, &mut rest, part_bytes(put.bytes)).await?;
@@ -228,8 +224,7 @@ impl S3 {
             .set_if_match(if_match)
             .set_if_none_match(if_none_match)
             .multipart_upload(completed.build())
-            .checksum_type(ChecksumType::FullObject)
-            .checksum_crc32(base64::encode(checksum.finalize().to_be_bytes()))
+            .set_mpu_object_size(i64::try_from(bytes).ok())
             .send()
             .await
             .map_err(|error| self.error("CompleteMultipartUpload", put.key, &error));
