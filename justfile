@@ -70,11 +70,18 @@ unit:
 template: (_venv "--lint")
     {{ python }} e2e/lint.py
 
-# Licences and sources of the dependencies
+# The dependencies: licences, sources, and known vulnerabilities (WINDROW_ADVISORIES=required: not without those)
 [group('check')]
 audit:
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo deny --workspace check --hide-inclusion-graph licenses bans sources
+    # RustSec's database is a Git repository, which a closed network does not reach.
+    @if cargo deny fetch db 2>/dev/null; then \
+        cargo deny --workspace check --hide-inclusion-graph advisories; \
+    else \
+        echo "advisories NOT CHECKED: RustSec's database of known vulnerabilities cannot be reached"; \
+        [ "${WINDROW_ADVISORIES:-}" != required ]; \
+    fi
 
 # The real template and the real functions on a local cloud, from message to delivered Parquet
 [group('check')]
@@ -103,11 +110,11 @@ bench *arguments: (_venv "--bench")
     @cargo build --quiet --release --locked --package table --example convert
     @{{ quote(justfile_directory() / ".venv/bench/bin/python") }} e2e/bench.py "$@"
 
-# Time and memory of merging a window, by fragments and by size: docs/merging.md; with --quick, only a try
+# Time and memory of merging a window and of delivering it, by size: docs/merging.md; with --quick, only a try
 [group('measure')]
 [positional-arguments]
 bench-merge *arguments: _venv
-    @cargo build --quiet --release --locked --package stage --package merge
+    @cargo build --quiet --release --locked --package stage --package merge --package deliver
     @cargo build --quiet --release --locked --manifest-path e2e/s3/Cargo.toml
     @{{ python }} e2e/bench_merge.py --server target/release/s3 --functions target/release "$@"
 

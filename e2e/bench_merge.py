@@ -1,11 +1,13 @@
-"""What merging a window costs, in time and memory, from ten fragments to ten thousand and up to gigabytes.
+"""What merging a window costs, and delivering its object, in time and memory, from ten fragments to ten thousand and up to
+gigabytes.
 
-`stage` and `merge` as they are deployed, each a process of this machine, on s3s-fs: a local S3 server that is fast
+`stage`, `merge` and `deliver` as they are deployed, each a process of this machine, on s3s-fs: a local S3 server that is fast
 enough not to be what is measured. Prints a table, and writes it to docs/merging.md. With --quick, only a try.
 """
 
 import argparse
 import contextlib
+import itertools
 import os
 import platform
 import subprocess
@@ -18,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+import boto3.s3.transfer
 import botocore.config
 
 import bench_data
@@ -31,8 +34,10 @@ from stack import ROOT
 OURS = "windrow-bench"
 KEY = "windrow-bench-key"
 MIB = 1 << 20
+PARTS = boto3.s3.transfer.TransferConfig(multipart_chunksize=64 * MIB)
 SMALL_CSV = b"file,row,name\n" + b"".join(b"1,%d,name %d\n" % (row, row % 7) for row in range(20))
 REPORT = ROOT / "docs" / "merging.md"
+DELIVERED_HEAD = ["object", "time", "peak memory", "a MiB"]
 HEAD = ["fragments", "read", "rows", "object", "time", "peak memory", "a fragment", "a MiB read"]
 
 
@@ -56,7 +61,8 @@ def main() -> None:
         (large,) = folder.glob("*.csv")
         for count in (1, 3) if options.quick else (1, 3, 9, 27):
             table.append(bench.row(count, large.read_bytes()))
-    text = report(table)
+        delivered = [bench.delivery(mib) for mib in ((1, 64) if options.quick else (1, 64, 512, 2_048, 5_120))]
+    text = report(table, delivered)
     print(text)
     if not options.quick:
         REPORT.write_text(text)
@@ -89,6 +95,25 @@ class Bench:
             f"{count:,}", f"{read / MIB:,.1f} MiB", f"{rows * count:,}", f"{size / MIB:,.1f} MiB", f"{seconds:.2f} s",
             f"{peak / MIB:.0f} MiB", f"{seconds / count * 1e3:,.2f} ms", f"{seconds / (read / MIB) * 1e3:,.2f} ms",
         ]  # fmt: skip
+
+    def delivery(self, mib: int) -> list[str]:
+        """Delivers an object of so many MiB, and says what that took."""
+        name = f"ms-{mib}.parquet"
+        file = self._folder / name
+        piece = os.urandom(MIB)
+        with step(f"Delivering {mib:,} MiB"), self._function("deliver") as deliver:
+            with file.open("wb") as parquet:
+                parquet.writelines(itertools.repeat(piece, mib))
+            self._s3.upload_file(str(file), OURS, f"output/{name}", Config=PARTS)
+            file.unlink()
+            answer, seconds = deliver.invoke({"Records": [record(f"output/{name}")]})
+            peak = deliver.peak_bytes()
+        assert answer["delivered"] == 1, answer
+        there = self._s3.head_object(Bucket=BUCKET, Key=f"{PREFIX}/output/{name}")
+        assert there["ContentLength"] == mib * MIB
+        for bucket, key in [(OURS, f"output/{name}"), (BUCKET, f"{PREFIX}/output/{name}")]:
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        return [f"{mib:,} MiB", f"{seconds:.2f} s", f"{peak / MIB:.0f} MiB", f"{seconds / mib * 1e3:,.2f} ms"]
 
     def _function(self, name: str) -> Function:
         return Function(self._functions / name, self._environment, self._folder / f"{name}.log")
@@ -177,22 +202,42 @@ def settings(endpoint: str, sts: str, folder: Path) -> dict[str, str]:
     }
 
 
+def record(key: str) -> dict:
+    """What S3 tells of a new object."""
+    return {
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": REGION, "eventTime": "2021-01-01T00:00:00.000Z",
+        "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "A"}, "responseElements": {},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "s3": {
+            "s3SchemaVersion": "1.0", "configurationId": "results",
+            "bucket": {"name": OURS, "ownerIdentity": {"principalId": "A"}, "arn": f"arn:aws:s3:::{OURS}"},
+            "object": {"key": key, "size": 1, "eTag": "0", "sequencer": "0"},
+        },
+    }  # fmt: skip
+
+
 def utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def report(table: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (HEAD, ["---:"] * len(HEAD), *table)]
+def markdown(head: list[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---:"] * len(head), *rows)]
+
+
+def report(table: list[list[str]], delivered: list[list[str]]) -> str:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
     return "\n".join([
         "# What merging a window costs", "",
-        "Made by `just bench-merge`: the release program of `merge`, started anew for each window, on a local S3 server",
-        "(s3s-fs) that shares the processor with it. Time is that of one invocation: looking, listing, reading, merging and",
-        f"writing. Memory is what was resident at most. {machine}.", "",
+        "Made by `just bench-merge`: the release programs of `merge` and `deliver`, started anew for each line, on a local S3",
+        "server (s3s-fs) that shares the processor with them. Time is that of one invocation, from its first request to its",
+        f"last. Memory is what was resident at most. {machine}.", "",
         "Files of the upper half are of 20 rows; those of the lower of 2,000,000 rows, 284 MB as CSV each.", "",
-        *lines, "",
+        *markdown(HEAD, table), "",
         "`merge` has 1769 MB of memory, 900 seconds, and 10 GB of scratch space, which must hold the fragments of a window",
         "and, where some of them have expired, its former object.", "",
+        "# What delivering an object costs", "",
+        *markdown(DELIVERED_HEAD, delivered), "",
+        "`deliver` has 512 MB of memory and 900 seconds. It reads and writes at once, in parts of 16 MiB.", "",
     ])  # fmt: skip
 
 

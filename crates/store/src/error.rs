@@ -110,6 +110,7 @@ mod tests {
             (400, "BadDigest", Kind::Unavailable),
             (400, "XAmzContentSHA256Mismatch", Kind::Unavailable),
             (400, "InvalidArgument", Kind::Refused),
+            (301, "PermanentRedirect", Kind::Refused),
             (409, "ConditionalRequestConflict", Kind::Conflict),
             (412, "PreconditionFailed", Kind::Changed),
             (503, "SlowDown", Kind::Unavailable),

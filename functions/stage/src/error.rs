@@ -30,6 +30,9 @@ pub enum Error {
     /// The source bucket answers 403.
     #[error("absent or denied: {0}")]
     SourceDenied(StoreError),
+    /// The source bucket refuses for good, whoever asks: it is in another Region, or its objects have keys of their own.
+    #[error("refused: {0}")]
+    SourceRefused(StoreError),
     /// The source bucket does not answer as it should.
     #[error(transparent)]
     Source(StoreError),
@@ -77,6 +80,13 @@ impl Error {
         move |error| Self::Internal { doing, reason: error.to_string() }
     }
 
+    pub(crate) fn source(error: StoreError) -> Self {
+        match error.kind {
+            Kind::Refused => Self::SourceRefused(error),
+            _ => Self::Source(error),
+        }
+    }
+
     pub(crate) fn conversion(key: &str, error: ConvertError) -> Self {
         match error {
             ConvertError::NotCsv { evidence } => Self::NotCsv { key: key.to_owned(), reason: evidence },
@@ -90,7 +100,7 @@ impl Error {
             Self::InvalidInput { .. } => Failure::InvalidInput,
             Self::Role(error) => error.failure(),
             Self::SourceMissing { .. } => Failure::SourceMissing,
-            Self::SourceDenied(_) => Failure::SourceDenied,
+            Self::SourceDenied(_) | Self::SourceRefused(_) => Failure::SourceDenied,
             Self::Source(_) | Self::SourceCutOff { .. } => Failure::SourceUnavailable,
             Self::NotCsv { .. } => Failure::NotCsv,
             Self::SourceKeepsChanging { .. } => Failure::SourceKeepsChanging,

@@ -38,7 +38,7 @@ async fn find(theirs: &impl Store, bucket: &str, key: &ObjectKey) -> Result<Obje
     // A missing key answers 403 to those who may not list: the other form may be there all the same.
     let denied = match plain {
         Err(error) if error.kind == Kind::Denied => Some(error),
-        Err(error) => return Err(Error::Source(error)),
+        Err(error) => return Err(Error::source(error)),
         Ok(_) => None,
     };
     match (theirs.get(&key.with_leading_slash(), None).await, denied) {
@@ -48,7 +48,7 @@ async fn find(theirs: &impl Store, bucket: &str, key: &ObjectKey) -> Result<Obje
         (Err(error), denied) if error.kind == Kind::Denied => {
             Err(Error::SourceDenied(denied.unwrap_or(error)))
         }
-        (Err(error), _) => Err(Error::Source(error)),
+        (Err(error), _) => Err(Error::source(error)),
     }
 }
 
