@@ -40,6 +40,8 @@ pub struct Head {
     pub etag: ETag,
     /// Its size, in bytes.
     pub bytes: u64,
+    /// When this version was written, by the bucket's own clock; S3 tells whole seconds.
+    pub modified: Timestamp,
     /// Its own metadata (what stands after `x-amz-meta-`).
     pub metadata: HashMap<String, String>,
 }

@@ -18,9 +18,7 @@ type Before = Box<dyn FnMut(&Memory, &str, &ObjectKey) + Send>;
 /// A bucket in memory.
 pub struct Memory {
     objects: Mutex<BTreeMap<ObjectKey, (Head, Vec<u8>)>>,
-    /// When each object was written, by this bucket's clock.
-    modified: Mutex<HashMap<ObjectKey, Timestamp>>,
-    /// When that clock stood at 1970: with tokio's time it can be paused and moved on.
+    /// When this bucket's clock stood at 1970: with tokio's time it can be paused and moved on.
     started: Instant,
     denied: Mutex<HashSet<(&'static str, ObjectKey)>>,
     before: Mutex<Option<Before>>,
@@ -30,7 +28,6 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             objects: Mutex::default(),
-            modified: Mutex::default(),
             started: Instant::now(),
             denied: Mutex::default(),
             before: Mutex::default(),
@@ -46,10 +43,9 @@ impl Memory {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let etag = ETag::from(format!("{:032x}", hasher.finish()));
-        let head = Head { etag: etag.clone(), bytes: bytes.len() as u64, metadata };
-        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(self.started.elapsed().as_secs());
+        let modified = Timestamp::UNIX_EPOCH + Duration::from_secs(self.started.elapsed().as_secs());
+        let head = Head { etag: etag.clone(), bytes: bytes.len() as u64, modified, metadata };
         let mut objects = locked(&self.objects);
-        locked(&self.modified).insert(key.clone(), now);
         objects.insert(key.clone(), (head, bytes.to_vec()));
         etag
     }
@@ -140,14 +136,13 @@ impl Store for Memory {
             self.enter("list", &prefix)?;
         }
         let objects = locked(&self.objects);
-        let modified = locked(&self.modified);
         let listed =
             objects.iter().filter(|(key, _)| key.as_str().starts_with(prefix)).map(|(key, (head, _))| {
                 Listed {
                     key: key.clone(),
                     etag: head.etag.clone(),
                     bytes: head.bytes,
-                    modified: modified.get(key).copied().unwrap_or_default(),
+                    modified: head.modified,
                 }
             });
         Ok(listed.collect())

@@ -7,7 +7,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ObjectCannedAcl,
 };
@@ -80,7 +80,8 @@ impl S3 {
     }
 
     fn object(&self, key: &ObjectKey, answer: GetObjectOutput) -> Result<Object, StoreError> {
-        let head = self.known("GetObject", key, answer.e_tag, answer.content_length, answer.metadata)?;
+        let known = (answer.e_tag, answer.content_length, answer.last_modified);
+        let head = self.known("GetObject", key, known, answer.metadata)?;
         Ok(Object { head, body: Box::new(answer.body.into_async_read()) })
     }
 
@@ -88,15 +89,15 @@ impl S3 {
         &self,
         operation: &'static str,
         key: &ObjectKey,
-        etag: Option<String>,
-        bytes: Option<i64>,
+        (etag, bytes, modified): (Option<String>, Option<i64>, Option<DateTime>),
         metadata: Option<HashMap<String, String>>,
     ) -> Result<Head, StoreError> {
-        match (etag, bytes.map(u64::try_from)) {
-            (Some(etag), Some(Ok(bytes))) => {
-                Ok(Head { etag: etag.into(), bytes, metadata: metadata.unwrap_or_default() })
+        let modified = modified.and_then(|time| Timestamp::from_second(time.secs()).ok());
+        match (etag, bytes.map(u64::try_from), modified) {
+            (Some(etag), Some(Ok(bytes)), Some(modified)) => {
+                Ok(Head { etag: etag.into(), bytes, modified, metadata: metadata.unwrap_or_default() })
             }
-            _ => Err(self.odd(operation, key, "its answer holds no ETag or no length")),
+            _ => Err(self.odd(operation, key, "its answer holds no ETag, no length or no time")),
         }
     }
 
@@ -290,7 +291,8 @@ impl Store for S3 {
         match absent_as_none(answer)? {
             None => Ok(None),
             Some(answer) => {
-                self.known("HeadObject", key, answer.e_tag, answer.content_length, answer.metadata).map(Some)
+                let known = (answer.e_tag, answer.content_length, answer.last_modified);
+                self.known("HeadObject", key, known, answer.metadata).map(Some)
             }
         }
     }

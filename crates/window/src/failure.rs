@@ -91,6 +91,22 @@ failures! {
     Internal: Transient,
 }
 
+impl Failure {
+    /// How often the state machine tries a file again that failed so.
+    pub const fn retries(self) -> u32 {
+        match (self, self.class()) {
+            (_, Class::Permanent) => 0,
+            (Self::Internal, _) | (_, Class::Unsettled) => 2,
+            (_, Class::Transient) => 6,
+        }
+    }
+
+    /// Whether a file that failed so, after so many retries, is given up: to count it, for the state machine decides.
+    pub const fn is_given_up(self, retries: u32) -> bool {
+        retries >= self.retries()
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())

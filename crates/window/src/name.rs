@@ -267,11 +267,16 @@ impl OutputPrefix {
 
     /// Whether `key` has the form of a result's key in our bucket.
     pub fn is_output(&self, key: &ObjectKey) -> bool {
+        self.window_id(key).is_some()
+    }
+
+    /// What stands in the place of the window's id, where `key` has the form of a result's key in our bucket.
+    pub fn window_id<'a>(&self, key: &'a ObjectKey) -> Option<&'a str> {
         key.as_str()
             .strip_prefix("output/")
             .and_then(|name| name.strip_prefix(self.as_str()))
             .and_then(|name| name.strip_suffix(".parquet"))
-            .is_some_and(|window| !window.is_empty() && !window.contains('/'))
+            .filter(|window| !window.is_empty() && !window.contains('/'))
     }
 }
 

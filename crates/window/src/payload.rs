@@ -103,6 +103,9 @@ pub struct StageInput {
     /// The execution, for the log.
     #[serde(default)]
     pub execution: String,
+    /// How often it was tried before.
+    #[serde(default)]
+    pub retries: u32,
 }
 
 /// What `stage` answers, at most 200 bytes: the Map gathers up to 200 of them.

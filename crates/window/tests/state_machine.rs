@@ -83,6 +83,14 @@ fn each_state_retries_what_may_pass_and_nothing_else() {
 }
 
 #[test]
+fn a_file_is_given_up_after_as_many_retries_as_are_counted() {
+    for (name, attempts) in retried(stage_file(&definition())) {
+        let failure = Failure::ALL.iter().find(|failure| failure.name() == name).unwrap();
+        assert_eq!(u64::from(failure.retries()), attempts, "{name}");
+    }
+}
+
+#[test]
 fn what_is_absent_or_denied_gets_three_tries_within_thirty_seconds() {
     let definition = definition();
     for (name, attempts) in retried(stage_file(&definition)) {

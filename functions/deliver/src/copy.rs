@@ -2,6 +2,7 @@
 
 use role::Access;
 use store::{ATTEMPTS, Condition, Head, Kind, Put, Store, StoreError, Written};
+use telemetry::{Metric, Step};
 use window::ObjectKey;
 use window::lineage::{DELIVERED_ETAG_METADATA, DIGEST_METADATA};
 
@@ -18,6 +19,17 @@ pub enum Outcome {
     Gone,
 }
 
+impl Outcome {
+    /// In words.
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            Self::Delivered => "result delivered",
+            Self::Unchanged => "result stands there already",
+            Self::Gone => "result is gone",
+        }
+    }
+}
+
 /// What is known of the destination before it is written.
 enum Destination {
     /// This stands there, or nothing.
@@ -28,7 +40,7 @@ enum Destination {
 
 impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
     /// Copies what stands at `key` now, unless the destination holds it already.
-    pub(crate) async fn copy(&self, key: &ObjectKey) -> Result<Outcome, Reason> {
+    pub(crate) async fn copy(&self, key: &ObjectKey, step: &mut Step) -> Result<Outcome, Reason> {
         let to = self.config.source_prefix.destination_key(key);
         // A hidden destination that is known to hold something.
         let mut occupied = false;
@@ -60,9 +72,15 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
                 acl: self.config.destination_acl.as_deref(),
             };
             match self.theirs.put(put, result.body).await? {
-                Written::As(_) if condition != Condition::Overwrite => return Ok(Outcome::Delivered),
-                // Nothing kept an older copy from being written over a newer one: look whether this is still the newest.
-                Written::As(_) if self.stands(key, &result.head).await? => return Ok(Outcome::Delivered),
+                // Where nothing kept an older copy from being written over a newer one: look whether it is still the newest.
+                Written::As(_)
+                    if condition != Condition::Overwrite || self.stands(key, &result.head).await? =>
+                {
+                    step.field("attempt", attempt);
+                    step.count(Metric::BytesDelivered, result.head.bytes);
+                    step.since(Metric::DeliveryFreshnessSeconds, result.head.modified);
+                    return Ok(Outcome::Delivered);
+                }
                 Written::As(_) => {}
                 Written::Lost => occupied = true,
             }

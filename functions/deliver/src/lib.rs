@@ -16,8 +16,9 @@ use percent_encoding::percent_decode_str;
 use role::Access;
 use serde_json::Value;
 use store::Store;
-use window::ObjectKey;
+use telemetry::Step;
 use window::probe::{self, Answer};
+use window::{Failure, ObjectKey};
 
 pub use config::Config;
 pub use copy::Outcome;
@@ -88,15 +89,17 @@ impl<O: Store, T: Store, R: Access> Deliver<O, T, R> {
             self.role.granted().await?;
         }
         for key in keys {
-            match self.copy(&key).await {
-                Ok(outcome) => {
-                    tracing::info!(key = key.as_str(), outcome = ?outcome, "result handled");
-                    match outcome {
-                        Outcome::Delivered => output.delivered += 1,
-                        Outcome::Unchanged => output.unchanged += 1,
-                        Outcome::Gone => output.gone += 1,
-                    }
-                }
+            let mut step = Step::begin("deliver", &self.config.stack_name);
+            step.field("key", key.as_str());
+            step.field("window", self.config.output_prefix.window_id(&key));
+            let outcome = self.copy(&key, &mut step).await;
+            step.end(outcome.as_ref().map_or("", |outcome| outcome.told()), &outcome, |_| {
+                Failure::RecordsNotDelivered
+            });
+            match outcome {
+                Ok(Outcome::Delivered) => output.delivered += 1,
+                Ok(Outcome::Unchanged) => output.unchanged += 1,
+                Ok(Outcome::Gone) => output.gone += 1,
                 Err(reason) => failed.push(NotDelivered { key: key.into(), reason }),
             }
         }

@@ -8,7 +8,6 @@
 mod build;
 mod config;
 mod error;
-mod metrics;
 mod pipe;
 mod spool;
 mod standing;
@@ -19,6 +18,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 use store::{ATTEMPTS, Condition, Head, Listed, Put, Store, Written};
+use telemetry::{Metric, Step};
 use window::lineage::{self, DIGEST_METADATA};
 use window::payload::{MergeInput, MergeOutput, Staged};
 use window::probe::{self, Answer};
@@ -92,62 +92,41 @@ impl<O: Store> Merge<O> {
     pub async fn handle(&self, event: Value) -> Result<MergeOutput, Error> {
         let input: MergeInput = serde_json::from_value(event)
             .map_err(|error| Error::InvalidInput { reason: error.to_string() })?;
+        let mut step = Step::begin("merge", &self.config.stack_name);
+        step.field("window", input.window.id());
+        step.field("execution", input.execution.as_str());
+        step.field("message_id", input.message_id.as_str());
+        let outcome = self.merge(&input, &mut step).await;
+        let done = match &outcome {
+            Ok(MergeOutput::PutOff { .. }) => "others go first",
+            _ => "window merged",
+        };
+        step.end(done, &outcome, Error::failure);
+        outcome
+    }
+
+    async fn merge(&self, input: &MergeInput, step: &mut Step) -> Result<MergeOutput, Error> {
         let [first, ..] = input.staged.as_slice() else {
             return Err(Error::InvalidInput { reason: "`staged` is empty".to_owned() });
         };
         let key = self.config.output_prefix.output_key(&input.window);
+        step.field("key", key.as_str());
         for attempt in 1..=ATTEMPTS {
-            match self.pass(&input, first, &key).await? {
-                Pass::Merged(merged) => return self.ended(&input, key, merged, attempt),
+            step.field("attempt", attempt);
+            match self.pass(input, first, &key).await? {
+                Pass::Merged(merged) => return ended(input, key, merged, step),
                 Pass::PutOff { seconds } => {
-                    tracing::info!(
-                        window = input.window.id(),
-                        execution = input.execution,
-                        message_id = input.message_id,
-                        put_off = input.put_off,
-                        seconds,
-                        "others go first"
-                    );
+                    step.field("put_off", input.put_off);
+                    step.field("seconds", seconds);
                     return Ok(MergeOutput::PutOff { seconds });
                 }
                 Pass::Overtaken => {
-                    tracing::info!(
-                        window = input.window.id(),
-                        execution = input.execution,
-                        message_id = input.message_id,
-                        attempt,
-                        "window changed while it was merged"
-                    );
+                    step.count(Metric::MergeConflicts, 1);
                     store::pause(attempt).await;
                 }
             }
         }
         Err(Error::WindowChanged { key })
-    }
-
-    fn ended(
-        &self,
-        input: &MergeInput,
-        key: ObjectKey,
-        merged: Merged,
-        attempt: u32,
-    ) -> Result<MergeOutput, Error> {
-        // An execution ends well only if the object holds what it staged.
-        if let Some(own) = lacks(&input.staged, &merged.staged, &merged.carried) {
-            return Err(missing(&key, own));
-        }
-        let (rows, bytes) = merged.built.as_ref().map_or((None, None), |b| (Some(b.rows), Some(b.bytes)));
-        let (inputs, written) = (merged.inputs, merged.built.is_some());
-        tracing::info!(
-            window = input.window.id(), execution = input.execution, message_id = input.message_id,
-            key = key.as_str(), etag = %merged.etag, inputs, carried = merged.carried.len(), rows, bytes,
-            written, attempt,
-            "window merged"
-        );
-        if written {
-            metrics::freshness(&self.config.stack_name, input.closes_at);
-        }
-        Ok(MergeOutput::Merged { key, etag: merged.etag, inputs, written })
     }
 
     /// One pass of the protocol.
@@ -270,6 +249,27 @@ impl<O: Store> Merge<O> {
     fn digest<'a>(&self, made_of: impl Iterator<Item = (&'a FragmentId, &'a ETag)>) -> String {
         lineage::digest(&self.config.column_types.to_string(), made_of)
     }
+}
+
+fn ended(input: &MergeInput, key: ObjectKey, merged: Merged, step: &mut Step) -> Result<MergeOutput, Error> {
+    // An execution ends well only if the object holds what it staged.
+    if let Some(own) = lacks(&input.staged, &merged.staged, &merged.carried) {
+        return Err(missing(&key, own));
+    }
+    let (etag, inputs, written) = (merged.etag, merged.inputs, merged.built.is_some());
+    step.field("etag", etag.as_str());
+    step.field("inputs", inputs);
+    step.field("carried", merged.carried.len());
+    match merged.built {
+        Some(built) => {
+            step.field("rows", built.rows);
+            step.count(Metric::FragmentsMerged, inputs as u64);
+            step.count(Metric::BytesWritten, built.bytes);
+            step.since(Metric::FreshnessSeconds, input.closes_at);
+        }
+        None => step.count(Metric::MergesSkipped, 1),
+    }
+    Ok(MergeOutput::Merged { key, etag, inputs, written })
 }
 
 fn made_of<'a>(

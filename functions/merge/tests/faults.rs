@@ -488,7 +488,8 @@ async fn deliver_in_a_hurry(seed: u64) {
     join_all(writes.collect::<Vec<_>>()).await;
     world.ours.0.is_calm.store(true, Ordering::Relaxed);
     world.theirs.0.is_calm.store(true, Ordering::Relaxed);
-    for key in std::mem::take(&mut *world.undelivered.lock().unwrap()) {
+    let undelivered = std::mem::take(&mut *world.undelivered.lock().unwrap());
+    for key in undelivered {
         world.deliver_result(key, 0).await;
     }
     world.ends_equal();

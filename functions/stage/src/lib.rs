@@ -15,6 +15,7 @@ use role::Access;
 use serde_json::Value;
 use store::{ATTEMPTS, Condition, Head, Put, Store, Written};
 use table::Summary;
+use telemetry::{Metric, Step};
 use window::lineage::{SOURCE_KEY, Source};
 use window::payload::{StageInput, StageOutput, StageStatus};
 use window::probe::{self, Answer};
@@ -68,7 +69,28 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
     pub async fn handle(&self, event: Value) -> Result<StageOutput, Error> {
         let input: StageInput = serde_json::from_value(event)
             .map_err(|error| Error::InvalidInput { reason: error.to_string() })?;
-        self.check(&input)?;
+        let mut step = Step::begin("stage", &self.config.stack_name);
+        step.field("window", input.window.id());
+        step.field("execution", input.execution.as_str());
+        step.field("message_id", input.message_id.as_str());
+        step.field("key", input.file.key.as_str());
+        let outcome = self.stage(&input, &mut step).await;
+        match &outcome {
+            Ok(_) => {
+                step.count(Metric::FilesStaged, 1);
+                step.since(Metric::LatenessSeconds, input.window.end());
+            }
+            Err(error) if error.failure().is_given_up(input.retries) => {
+                step.count(Metric::FilesRejected, 1);
+            }
+            Err(_) => step.field("retries", input.retries),
+        }
+        step.end("file staged", &outcome, Error::failure);
+        outcome
+    }
+
+    async fn stage(&self, input: &StageInput, step: &mut Step) -> Result<StageOutput, Error> {
+        self.check(input)?;
         self.role.granted().await?;
         let key = &input.file.key;
         let fragment = FragmentId::of(&input.bucket, key);
@@ -79,13 +101,13 @@ impl<O: Store, T: Store, R: Access> Stage<O, T, R> {
                 tokio::try_join!(self.ours.head(&staged_key), self.ours.head(&rejected_key))?;
             let spooled = source::spool(&self.theirs, input.bucket.as_str(), key).await?;
             let (etag, bytes) = (spooled.etag.clone(), spooled.bytes);
-            let built = self.build(&input, spooled).await?;
+            let built = self.build(input, spooled).await?;
             let summary = &built.summary;
-            tracing::info!(
-                window = input.window.id(), execution = input.execution, message_id = input.message_id,
-                key = key.as_str(), %etag, bytes, rows = summary.rows, rejected_rows = summary.rejected_rows, attempt,
-                "file read"
-            );
+            step.field("etag", etag.as_str());
+            step.field("attempt", attempt);
+            step.measure(Metric::BytesStaged, bytes);
+            step.measure(Metric::RowsStaged, summary.rows);
+            step.measure(Metric::RowsRejected, summary.rejected_rows);
             if summary.rejected_rows > 0
                 && self.put_rejected(&rejected_key, rejected.as_ref(), &built.rejected, &etag).await?
                     == Written::Lost

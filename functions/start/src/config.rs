@@ -22,6 +22,8 @@ pub struct Config {
     pub default_offset: Offset,
     /// How far a file's time may lie ahead of the message that announces it.
     pub max_future: SignedDuration,
+    /// The stack, by which its metrics are told from another's.
+    pub stack_name: String,
 }
 
 impl Config {
@@ -39,6 +41,7 @@ impl Config {
             grace_seconds: settings.required("GRACE_SECONDS")?,
             default_offset: settings.required_as("DEFAULT_OFFSET", file_time::parse_offset)?,
             max_future: SignedDuration::from_mins(settings.required::<u32>("MAX_FUTURE_MINUTES")?.into()),
+            stack_name: settings.required("STACK_NAME")?,
         })
     }
 }

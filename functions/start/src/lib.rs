@@ -15,7 +15,9 @@ use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use telemetry::{Metric, Step};
 use tokio::task::JoinSet;
+use window::Failure;
 use window::payload::{ExecutionInput, Message};
 
 pub use config::Config;
@@ -63,6 +65,20 @@ pub async fn handle(config: &Config, step_functions: &Client, event: Value) -> R
 }
 
 async fn handle_record(config: &Config, step_functions: &Client, record: SnsRecord) -> Result<Output, Error> {
+    let mut step = Step::begin("start", &config.stack_name);
+    step.field("message_id", record.sns.message_id.as_str());
+    step.count(Metric::Messages, 1);
+    let outcome = start_message(config, step_functions, record, &mut step).await;
+    step.end("message handled", &outcome, Error::failure);
+    outcome
+}
+
+async fn start_message(
+    config: &Config,
+    step_functions: &Client,
+    record: SnsRecord,
+    step: &mut Step,
+) -> Result<Output, Error> {
     let published = record.sns.timestamp;
     let timestamp = i32::try_from(published.timestamp_subsec_nanos())
         .ok()
@@ -72,14 +88,10 @@ async fn handle_record(config: &Config, step_functions: &Client, record: SnsReco
     let Plan { executions, refused, files } = plan(config, &message, &record.sns.message)?;
     let output = Output { executions: executions.len(), files };
     let not_started = start_all(config, step_functions, executions).await;
-    tracing::info!(
-        message_id = message.id,
-        files,
-        refused = refused.len(),
-        executions = output.executions,
-        not_started = not_started.len(),
-        "message handled"
-    );
+    step.field("files", files);
+    step.field("executions", output.executions);
+    step.field("not_started", not_started.len());
+    step.count(Metric::FilesRefused, refused.len() as u64);
     if !not_started.is_empty() {
         return Err(Error::ExecutionsNotStarted {
             not_started,
@@ -106,8 +118,8 @@ async fn start_all(
         if running.len() >= AT_ONCE {
             not_started.extend(finished(running.join_next().await));
         }
-        let (client, state_machine) = (step_functions.clone(), config.state_machine_arn.clone());
-        running.spawn(async move { start(&client, state_machine, &input).await });
+        let (client, config) = (step_functions.clone(), config.clone());
+        running.spawn(async move { start(&client, &config, &input).await });
     }
     while let Some(result) = running.join_next().await {
         not_started.extend(finished(Some(result)));
@@ -125,34 +137,33 @@ fn finished(result: Option<Result<Started, tokio::task::JoinError>>) -> Option<(
     }
 }
 
-async fn start(client: &Client, state_machine: String, input: &ExecutionInput) -> Started {
+async fn start(client: &Client, config: &Config, input: &ExecutionInput) -> Started {
+    let mut step = Step::begin("start", &config.stack_name);
+    step.field("message_id", input.message.id.as_str());
+    step.field("window", input.window.id());
+    step.field("files", input.files.len());
+    step.field("closes_at", input.closes_at.to_string());
     let (name, json) = input.named().map_err(|error| (input.window.id(), error.to_string()))?;
-    let answer =
-        client.start_execution().state_machine_arn(state_machine).name(&name).input(json).send().await;
-    match answer {
-        Ok(_) => {
-            tracing::info!(
-                window = input.window.id(),
-                execution = name,
-                message_id = input.message.id,
-                files = input.files.len(),
-                closes_at = %input.closes_at,
-                "execution started"
-            );
-            Ok(())
-        }
+    step.field("execution", name.as_str());
+    let answer = client
+        .start_execution()
+        .state_machine_arn(&config.state_machine_arn)
+        .name(&name)
+        .input(json)
+        // The execution goes on with the trace that the message began.
+        .set_trace_header(std::env::var("_X_AMZN_TRACE_ID").ok())
+        .send()
+        .await;
+    let started = match answer {
+        Ok(_) => Ok("execution started"),
         // The name holds the digest of the input: this very input was started before.
         Err(error)
             if error.as_service_error().is_some_and(StartExecutionError::is_execution_already_exists) =>
         {
-            tracing::info!(
-                window = input.window.id(),
-                execution = name,
-                message_id = input.message.id,
-                "execution exists already"
-            );
-            Ok(())
+            Ok("execution exists already")
         }
-        Err(error) => Err((name, DisplayErrorContext(error).to_string())),
-    }
+        Err(error) => Err(DisplayErrorContext(error).to_string()),
+    };
+    step.end(started.as_ref().map_or("", |done| done), &started, |_| Failure::ExecutionsNotStarted);
+    started.map(|_| ()).map_err(|reason| (name, reason))
 }
