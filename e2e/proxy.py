@@ -114,12 +114,19 @@ class TlsProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        """One connection of a client, with one connection upstream, for as many requests as both keep it open."""
+        """One connection of a client, with one connection upstream, for as many requests as the client keeps it open."""
         to_upstream = None
         try:
-            upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self._upstream_port, limit=HEAD_LIMIT)
-            while await self._exchange(client, to_client, upstream, to_upstream):
-                pass
+            while True:
+                head = await read_head(client)
+                # Upstream ends connections that are idle for long, of which the client learns nothing from us: it would
+                # find all that it has kept broken, one after the other.
+                if to_upstream is None or upstream.at_eof():
+                    if to_upstream:
+                        to_upstream.close()
+                    upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self._upstream_port, limit=HEAD_LIMIT)
+                if not await self._exchange(head, client, to_client, upstream, to_upstream):
+                    break
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # one side has gone, or we are stopping: closing the other says so
         finally:
@@ -127,9 +134,9 @@ class TlsProxy:
                 if writer:
                     writer.close()
 
-    async def _exchange(self, client, to_client, upstream, to_upstream) -> bool:
-        """Passes one request and its response on. False when the connection does not outlive them."""
-        request, headers = await read_head(client)
+    async def _exchange(self, head, client, to_client, upstream, to_upstream) -> bool:
+        """Passes one request, whose head is read, and its response on. False when the connection does not outlive them."""
+        request, headers = head
         method, path, _ = request.split(b" ", 2)
         mishap = next((m for m in self._mishaps if m.befalls(method.decode(), path.decode())), NOTHING)
         seen = Request(method.decode(), path.decode(), signer(headers))
