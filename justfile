@@ -42,6 +42,18 @@ ask *arguments: _cli
 check *arguments: _cli
     @target/debug/windrow --stack {{ quote(stack) }} "$@" check
 
+# What is a window made of, and what became of it? `just explain 20210101T180000Z`, a time within it, or a file's name
+[group('operate')]
+[positional-arguments]
+explain *arguments: _cli
+    @target/debug/windrow --stack {{ quote(stack) }} explain "$@"
+
+# How are things: executions running and failed, dead letters, the latest windows and how fresh they came
+[group('operate')]
+[positional-arguments]
+status *arguments: _cli
+    @target/debug/windrow --stack {{ quote(stack) }} status "$@"
+
 # Everything that CI checks
 [group('check')]
 test: format lint unit template audit e2e

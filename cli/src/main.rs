@@ -2,9 +2,13 @@
 
 mod aws;
 mod check;
+mod executions;
+mod explain;
 mod inspect;
 mod place;
 mod report;
+mod seen;
+mod status;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,10 @@ enum Task {
     Inspect(inspect::Arguments),
     /// Does everything work that Windrow needs, on our side and the publisher's?
     Check,
+    /// What is a window made of, and what became of it?
+    Explain(explain::Arguments),
+    /// How are things: executions, dead letters, the latest windows
+    Status,
 }
 
 /// A stack, who asks about it, and how to answer.
@@ -53,6 +61,10 @@ fn main() -> ExitCode {
         Task::Place(arguments) => said(place::answer(arguments)),
         Task::Inspect(arguments) => said(inspect::answer(arguments)),
         Task::Check => in_session(&command, check::run),
+        Task::Explain(arguments) => {
+            in_session(&command, async |session| explain::run(session, arguments).await)
+        }
+        Task::Status => in_session(&command, status::run),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

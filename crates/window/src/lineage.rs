@@ -17,6 +17,9 @@ pub const SOURCE_KEY: &str = "windrow.source";
 pub const DIGEST_METADATA: &str = "windrow-inputs";
 /// Name of a delivered object's metadata that holds the ETag of the object it is a copy of.
 pub const DELIVERED_ETAG_METADATA: &str = "windrow-etag";
+/// Name of the metadata of an object of rejected rows that holds the source's ETag: it counts only while the lineage has
+/// that version.
+pub const REJECTED_ETAG_METADATA: &str = "windrow-source-etag";
 
 /// Raised whenever equal inputs would give other bytes than before.
 const FORMAT_VERSION: u32 = 1;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use store::{ATTEMPTS, Condition, Head, Put, Store, Written};
 use table::Summary;
 use telemetry::{Metric, Step};
-use window::lineage::{SOURCE_KEY, Source};
+use window::lineage::{REJECTED_ETAG_METADATA, SOURCE_KEY, Source};
 use window::payload::{StageInput, StageOutput, StageStatus};
 use window::probe::{self, Answer};
 use window::{ETag, FragmentId, ObjectKey};
@@ -24,10 +24,6 @@ use window::{ETag, FragmentId, ObjectKey};
 pub use config::Config;
 pub use error::Error;
 use source::Spooled;
-
-/// Name of the metadata of an object of rejected rows that holds the source's ETag: it counts only while the lineage has
-/// that version.
-const REJECTED_ETAG_METADATA: &str = "windrow-source-etag";
 
 /// The two buckets, and what else `stage` needs.
 pub struct Stage<O, T, R> {
