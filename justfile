@@ -54,6 +54,18 @@ explain *arguments: _cli
 status *arguments: _cli
     @target/debug/windrow --stack {{ quote(stack) }} status "$@"
 
+# Replays dead letters and failed executions; with --dry-run, only tells which
+[group('operate')]
+[positional-arguments]
+redrive *arguments: _cli
+    @target/debug/windrow --stack {{ quote(stack) }} redrive "$@"
+
+# Announces the publisher's files of FROM to TO (or --prefix) again, and delivers lost results; with --dry-run, only counts
+[group('operate')]
+[positional-arguments]
+replay *arguments: _cli
+    @target/debug/windrow --stack {{ quote(stack) }} replay "$@"
+
 # Everything that CI checks
 [group('check')]
 test: format lint unit template audit e2e

@@ -2,10 +2,14 @@
 
 mod aws;
 mod check;
+mod events;
 mod executions;
 mod explain;
 mod inspect;
 mod place;
+mod progress;
+mod redrive;
+mod replay;
 mod report;
 mod seen;
 mod status;
@@ -43,6 +47,10 @@ enum Task {
     Explain(explain::Arguments),
     /// How are things: executions, dead letters, the latest windows
     Status,
+    /// Replays what failed: dead letters, and executions that did not come to their end
+    Redrive(redrive::Arguments),
+    /// Announces files of the publisher's bucket again, and delivers again what is lost there
+    Replay(replay::Arguments),
 }
 
 /// A stack, who asks about it, and how to answer.
@@ -65,6 +73,12 @@ fn main() -> ExitCode {
             in_session(&command, async |session| explain::run(session, arguments).await)
         }
         Task::Status => in_session(&command, status::run),
+        Task::Redrive(arguments) => {
+            in_session(&command, async |session| redrive::run(session, arguments).await)
+        }
+        Task::Replay(arguments) => {
+            in_session(&command, async |session| replay::run(session, arguments).await)
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -88,6 +88,21 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
+/// The recipes of that stack, as they are called in a shell.
+pub(crate) fn just(stack: &str) -> String {
+    if stack == "windrow" { "just".to_owned() } else { format!("just stack={}", quoted(stack)) }
+}
+
+/// A word as a shell wants it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:+,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

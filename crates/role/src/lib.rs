@@ -228,6 +228,16 @@ pub fn writing(role_arn: &str, bucket: &Bucket, prefix: &str, with_acl: bool) ->
     policy(&bucket, &actions, &[format!("{bucket}/{prefix}*")], &["kms:Decrypt", "kms:GenerateDataKey"])
 }
 
+/// The session policy of whoever only lists `bucket`.
+pub fn listing(role_arn: &str, bucket: &Bucket) -> String {
+    let resource = bucket_arn(role_arn, bucket);
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": resource}],
+    })
+    .to_string()
+}
+
 fn policy(bucket_arn: &str, actions: &[&str], objects: &[String], key_actions: &[&str]) -> String {
     json!({
         "Version": "2012-10-17",
