@@ -120,7 +120,8 @@ def test_a_read_that_fails_half_way_is_made_good(world: World, place: str, how: 
     # Lambda runs `deliver` three times, then there is a letter; the state machine has more patience.
     times = 2 if place == "output" else 4
     with world.cloud.proxy.mishap("GET", path, times, **how) as failed:
-        ended(world, [world.publisher.announce(keys)])
+        # Its retries alone may take 45 s.
+        ended(world, [world.publisher.announce(keys)], seconds=120)
         wait_for("failures", lambda: failed.befallen == times)
     checked(world, files, tmp_path)
 
