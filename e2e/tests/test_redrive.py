@@ -148,6 +148,25 @@ def test_an_execution_that_failed_on_its_way_is_mended(broken: World, tmp_path: 
     assert_delivered(broken, [file], tmp_path)
 
 
+def test_files_that_came_to_their_end_by_a_later_execution_are_not_announced_from_here(broken: World, tmp_path: Path):
+    good, other = (File(f"2021-09-07T00:0{n}:00Z.csv", utc(f"2021-09-07T00:0{n}:00Z"), b"id\n1\n") for n in range(2))
+    keys = [broken.publisher.put(good.name, good.body), broken.publisher.put(other.name, b"\x00\x01\x02" * 1000)]
+    with denied(broken, "MergeRole", "s3:PutObject", "*"):
+        message_id = broken.publisher.announce(keys)
+        (execution,) = wait_for("end of the execution", lambda: broken.stack.finished(message_id, 1), 90)
+    assert execution["status"] == "FAILED" and execution["error"] != "SomeFilesRejected"
+    answer = redrive(broken)
+    assert answer["counts"]["letters"]["replayed"] == answer["counts"]["executions"]["replayed"] == 1
+    wait_for("their next letters", lambda: waiting(broken) == 2)
+    wait_for("their end", lambda: none_runs(broken))
+
+    # The later one has merged the good file, and the other has a letter, which alone mends it.
+    broken.publisher.put(other.name, other.body)
+    assert redrive(broken)["counts"] == counts(seen=2, replayed=2)
+    wait_for("their end", lambda: none_runs(broken))
+    assert_delivered(broken, [good, other], tmp_path)
+
+
 def test_a_range_is_announced_again_and_a_lost_copy_comes_back(broken: World):
     files = [File(f"2021-10-01T00:{at}:00Z.csv", utc(f"2021-10-01T00:{at}:00Z"), b"id\n1\n") for at in ("01", "02", "06", "30")]
     keys = [broken.publisher.put(file.name, file.body) for file in files[:3]]

@@ -1,14 +1,15 @@
 //! Failed executions.
 //!
 //! One that failed on its way keeps what it has done, and is redriven by Step Functions. One that came to its end without
-//! some of its files (a Fail state) would fail there again: its letters mend it.
+//! some of its files (a Fail state) would fail there again: its letters mend it. Where neither helps, its files are
+//! announced again.
 
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_sfn::error::ProvideErrorMetadata;
 use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
-use window::ObjectKey;
 use window::payload::ExecutionInput;
+use window::{Failure, ObjectKey};
 
 use super::{Fate, Line, Redrive};
 use crate::aws::Error;
@@ -16,8 +17,10 @@ use crate::events::{Failed, now};
 
 /// As long as Step Functions redrives. Letters are kept for as long, too.
 const SECONDS_BACK: i64 = 14 * 24 * 60 * 60;
-/// How an execution failed that is mended by its letters.
-const MENDED_BY_LETTERS: [&str; 2] = ["SomeFilesRejected", "EveryFileRejected"];
+/// How an execution failed that came to its end.
+const AT_ITS_END: [&str; 2] = ["SomeFilesRejected", "EveryFileRejected"];
+/// What the cause of such a failure says where not every file has its letter.
+const LETTER_NOT_SENT: &str = "whose letter could not be sent";
 /// What Step Functions says where it might redrive later.
 const BUSY: [&str; 3] = ["ExecutionLimitExceeded", "ThrottlingException", "ServiceUnavailable"];
 
@@ -36,20 +39,25 @@ pub(super) async fn redrive(redrive: &Redrive<'_>, lines: &mut Vec<Line>) -> Res
     for status in [ExecutionStatus::Failed, ExecutionStatus::TimedOut, ExecutionStatus::Aborted] {
         failed.extend(listed(redrive, status, since).await?);
     }
-    let mut to_mend = Vec::new();
+    let (mut to_mend, mut ended) = (Vec::new(), Vec::new());
     for execution in failed {
         if redrive.interrupt.asked() {
             return Ok(());
         }
         let described = described(redrive, &execution.arn).await?;
-        if !MENDED_BY_LETTERS.contains(&described.error.as_str()) {
-            to_mend.push((execution, described));
+        match described.remedy() {
+            Remedy::Letters => ended.push((execution, described)),
+            Remedy::Redrive | Remedy::Announce => to_mend.push((execution, described)),
         }
         redrive.progress.say(&format!("failed executions that are to be mended: {}", to_mend.len()));
     }
     // The newest first: once it runs, it stands for older ones with the same files.
     to_mend.sort_by_key(|(execution, _)| std::cmp::Reverse(execution.started));
     let mut later = Later::of(redrive, &to_mend).await?;
+    // Each of their files is in the object, or has a letter by now: no need to announce it from here.
+    for (execution, described) in &ended {
+        later.add(execution, described.files());
+    }
     for (execution, described) in to_mend {
         if redrive.interrupt.asked() {
             return Ok(());
@@ -76,40 +84,77 @@ async fn mend(redrive: &Redrive<'_>, execution: &Execution, described: &Describe
     if redrive.dry_run {
         return Ok(line(Fate::Planned, String::new()));
     }
-    let aws = &redrive.session.aws;
-    let redriven = aws.step_functions().redrive_execution().execution_arn(&execution.arn).send().await;
-    let refused = match redriven {
-        Ok(_) => return Ok(line(Fate::Redriven, String::new())),
-        Err(error) => {
-            let busy =
-                error.code().is_some_and(|code| BUSY.contains(&code)) || error.as_service_error().is_none();
-            match aws.failed("states:RedriveExecution", &error) {
-                refused @ Error::Aws { .. } if busy => {
-                    return Ok(line(Fate::FailedAgain, refused.to_string()));
-                }
-                refused @ Error::Aws { .. } => refused,
-                error => return Err(error),
-            }
+    let mut refused = String::new();
+    if described.remedy() == Remedy::Redrive {
+        match redriven(redrive, &execution.arn).await? {
+            Redriven::Runs => return Ok(line(Fate::Redriven, String::new())),
+            Redriven::NotNow(why) => return Ok(line(Fate::FailedAgain, why)),
+            // Too old, or by this cloud not at all. Its files are as good.
+            Redriven::Never(why) => refused = format!("{why}; and its files: "),
         }
-    };
-    // It cannot be redriven: too old, or by this cloud not at all. Its files are as good.
+    }
     let Some(input) = &described.input else {
-        return Ok(line(Fate::FailedAgain, format!("{refused}; and its input is none of Windrow's")));
+        return Ok(line(Fate::FailedAgain, format!("{refused}its input is none of Windrow's")));
     };
     let keys = input.files.iter().map(|file| file.key.as_str());
     Ok(match redrive.caller.announce(input.source.bucket.as_str(), keys).await? {
         Ok(_) => line(Fate::Replayed, String::new()),
-        Err(failed @ Failed { .. }) => line(Fate::FailedAgain, format!("{refused}; and its files: {failed}")),
+        Err(failed @ Failed { .. }) => line(Fate::FailedAgain, format!("{refused}{failed}")),
     })
+}
+
+/// What Step Functions says to redriving.
+enum Redriven {
+    Runs,
+    NotNow(String),
+    Never(String),
+}
+
+async fn redriven(redrive: &Redrive<'_>, arn: &str) -> Result<Redriven, Error> {
+    let aws = &redrive.session.aws;
+    let Err(error) = aws.step_functions().redrive_execution().execution_arn(arn).send().await else {
+        return Ok(Redriven::Runs);
+    };
+    let busy = error.code().is_some_and(|code| BUSY.contains(&code)) || error.as_service_error().is_none();
+    match aws.failed("states:RedriveExecution", &error) {
+        refused @ Error::Aws { .. } if busy => Ok(Redriven::NotNow(refused.to_string())),
+        refused @ Error::Aws { .. } => Ok(Redriven::Never(refused.to_string())),
+        error => Err(error),
+    }
 }
 
 /// What is asked of one execution.
 struct Described {
     error: String,
+    cause: String,
     input: Option<ExecutionInput>,
 }
 
+/// What mends a failed execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// The letters of the files that it came to its end without.
+    Letters,
+    /// Step Functions goes on where it failed.
+    Redrive,
+    /// Its files, as a new message.
+    Announce,
+}
+
 impl Described {
+    fn remedy(&self) -> Remedy {
+        let has_ended = AT_ITS_END.contains(&self.error.as_str());
+        if has_ended && !self.cause.contains(LETTER_NOT_SENT) {
+            Remedy::Letters
+        } else if has_ended || self.error == Failure::FragmentMissing.name() {
+            // Of what has no letter, and of what was staged and is gone, nothing is left but the publisher's file.
+            // Merging again would miss it again.
+            Remedy::Announce
+        } else {
+            Remedy::Redrive
+        }
+    }
+
     fn files(&self) -> HashSet<ObjectKey> {
         self.input.iter().flat_map(|input| &input.files).map(|file| file.key.clone()).collect()
     }
@@ -121,6 +166,7 @@ async fn described(redrive: &Redrive<'_>, arn: &str) -> Result<Described, Error>
     let answer = answer.map_err(|error| aws.failed("states:DescribeExecution", &error))?;
     Ok(Described {
         error: answer.error.unwrap_or_else(|| answer.status.as_str().to_owned()),
+        cause: answer.cause.unwrap_or_default(),
         input: answer.input.and_then(|input| serde_json::from_str(&input).ok()),
     })
 }
@@ -148,7 +194,7 @@ fn execution(item: ExecutionListItem) -> Execution {
     Execution { arn: item.execution_arn, name: item.name, started: item.start_date.secs() }
 }
 
-/// The files that later executions of a window have, which run or ended well.
+/// The files that later executions of a window have, which run or came to their end.
 #[derive(Debug, Default)]
 struct Later(HashMap<String, Vec<(i64, HashSet<ObjectKey>)>>);
 
@@ -207,7 +253,36 @@ mod tests {
                 "id": "20210101T180000Z", "start": "2021-01-01T18:00:00Z", "end": "2021-01-01T18:05:00Z", "minutes": 5,
             },
         });
-        Described { error: String::new(), input: Some(serde_json::from_value(input).unwrap()) }
+        let input = Some(serde_json::from_value(input).unwrap());
+        Described { error: String::new(), cause: String::new(), input }
+    }
+
+    #[test]
+    fn a_failed_execution_is_mended_as_it_failed() {
+        let lacking = "2 of 3 files could not be staged: a.csv (NotCsv), b.csv (NotCsv). Each has a letter with the reason \
+                       in the dead-letter queue, except 1 whose letter could not be sent either (named first).";
+        let (complete, _) = lacking.split_once(", except").unwrap();
+        for (error, cause, remedy) in [
+            ("SomeFilesRejected", complete, Remedy::Letters),
+            ("EveryFileRejected", complete, Remedy::Letters),
+            ("SomeFilesRejected", lacking, Remedy::Announce),
+            ("EveryFileRejected", lacking, Remedy::Announce),
+            ("FragmentMissing", "", Remedy::Announce),
+            ("WindowChanged", "", Remedy::Redrive),
+            ("ABORTED", "", Remedy::Redrive),
+        ] {
+            let described = Described { error: error.to_owned(), cause: cause.to_owned(), input: None };
+            assert_eq!(described.remedy(), remedy, "{error}: {cause}");
+        }
+    }
+
+    #[test]
+    fn the_state_machine_says_it_in_those_words() {
+        let machine = include_str!("../../../statemachine/window.asl.json");
+        assert_eq!(machine.matches(LETTER_NOT_SENT).count(), AT_ITS_END.len());
+        for error in AT_ITS_END {
+            assert!(machine.contains(&format!(r#""Error": "{error}""#)), "{error}");
+        }
     }
 
     #[test]
