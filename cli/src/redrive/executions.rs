@@ -15,8 +15,10 @@ use super::{Fate, Line, Redrive};
 use crate::aws::Error;
 use crate::events::{Failed, now};
 
-/// As long as Step Functions redrives. Letters are kept for as long, too.
-const SECONDS_BACK: i64 = 14 * 24 * 60 * 60;
+/// As long as Step Functions remembers. It redrives for 14 days only; files can be announced again for longer.
+const SECONDS_BACK: i64 = 90 * 24 * 60 * 60;
+/// Executions that are listed at once, at the most.
+const PAGE: i32 = 1000;
 /// How an execution failed that came to its end.
 const AT_ITS_END: [&str; 2] = ["SomeFilesRejected", "EveryFileRejected"];
 /// What the cause of such a failure says where not every file has its letter.
@@ -176,7 +178,7 @@ async fn listed(redrive: &Redrive<'_>, status: ExecutionStatus, since: i64) -> R
     let aws = &redrive.session.aws;
     let machine = redrive.session.stack.output("StateMachineArn")?;
     let listing = aws.step_functions().list_executions().state_machine_arn(machine).status_filter(status);
-    let mut pages = listing.into_paginator().send();
+    let mut pages = listing.max_results(PAGE).into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| aws.failed("states:ListExecutions", &error))?;
