@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::Blob;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use window::{Class, Failure};
 
 use crate::Session;
 use crate::aws::Error;
@@ -41,6 +42,14 @@ pub(crate) struct Failed {
     pub(crate) name: String,
     /// In words.
     pub(crate) reason: String,
+}
+
+impl Failed {
+    /// Whether the same call may do better in a while: AWS was busy, or the function, or it broke down.
+    pub(crate) fn may_pass(&self) -> bool {
+        let known = Failure::ALL.iter().find(|known| known.name() == self.name);
+        known.is_none_or(|known| known.class() != Class::Permanent)
+    }
 }
 
 impl std::fmt::Display for Failed {
@@ -94,9 +103,12 @@ impl<'a> Caller<'a> {
         bucket: &str,
         keys: impl IntoIterator<Item = &'k str>,
     ) -> Result<Answer, Error> {
-        let text = message(bucket, keys);
-        let event = announcement(self.session.stack.parameter("SourceTopicArn"), [text], now());
-        self.call(Function::Start, &event).await
+        self.call(Function::Start, &self.announcement(bucket, keys)).await
+    }
+
+    /// The event that announces files anew. Handed to `start` a second time, it finds what it started the first time.
+    pub(crate) fn announcement<'k>(&self, bucket: &str, keys: impl IntoIterator<Item = &'k str>) -> Value {
+        announcement(self.session.stack.parameter("SourceTopicArn"), [message(bucket, keys)], now())
     }
 }
 
@@ -206,6 +218,20 @@ mod tests {
         assert_eq!(sns(0)["Message"], text);
         assert_eq!(sns(0)["Timestamp"], "2026-11-24T01:02:03.123Z");
         assert_ne!(sns(0)["MessageId"], sns(1)["MessageId"]);
+    }
+
+    #[test]
+    fn what_the_function_refuses_does_not_pass() {
+        for (name, passes) in [
+            ("", true),
+            ("ExecutionsNotStarted", true),
+            ("Sandbox.Timedout", true),
+            ("InvalidMessage", false),
+            ("WrongBucket", false),
+        ] {
+            let failed = Failed { name: name.to_owned(), reason: String::new() };
+            assert_eq!(failed.may_pass(), passes, "{name}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde::Serialize;
 use serde_json::{Value, json};
-use window::{OutputPrefix, SourcePrefix, WindowLength, file_time};
+use window::{Failure, OutputPrefix, SourcePrefix, WindowLength, file_time};
 
 use crate::aws::Error;
 use crate::events::{Caller, Function, notification, now};
@@ -25,8 +25,10 @@ use plan::{Batch, Found, Range};
 
 /// Results that are handed to `deliver` at once.
 const AT_ONCE: usize = 8;
-/// What `start` calls it when it started all but some files.
-const REFUSED_FILES: &str = "RefusedFiles";
+/// After so many results that were not delivered, one after the other, no other will be: the publisher's bucket is closed.
+const UNDELIVERED: usize = 10;
+/// Pauses, in seconds, before a message is tried again that AWS or `start` did not take.
+const PAUSES: [u64; 3] = [1, 3, 9];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -91,6 +93,9 @@ struct Counts {
     /// Of those, how many had to be copied.
     delivered: u64,
     failed: Vec<String>,
+    /// Results that were not delivered since the last one that was.
+    #[serde(skip)]
+    undelivered: usize,
 }
 
 struct Replay<'a> {
@@ -160,13 +165,7 @@ impl Replay<'_> {
     /// Announces the files of a batch, and hands over its results. An error would happen to the next one, too.
     async fn batch(&self, batch: &Batch, total: &Counts, done: &mut Counts) -> Result<(), Error> {
         if !batch.files.is_empty() {
-            let keys = batch.files.iter().map(window::ObjectKey::as_str);
-            match self.caller.announce(&self.settings.bucket, keys).await? {
-                Ok(_) => {}
-                // All others of them were started, and a second time these would be refused as well.
-                Err(failed) if failed.name == REFUSED_FILES => done.failed.push(failed.to_string()),
-                Err(failed) => return Err(Error::Other(format!("start: {failed}"))),
-            }
+            self.announce(batch, done).await?;
             done.messages += 1;
             done.files += batch.files.len();
         }
@@ -182,6 +181,28 @@ impl Replay<'_> {
         Ok(())
     }
 
+    async fn announce(&self, batch: &Batch, done: &mut Counts) -> Result<(), Error> {
+        let keys = batch.files.iter().map(window::ObjectKey::as_str);
+        let event = self.caller.announcement(&self.settings.bucket, keys);
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            match self.caller.call(Function::Start, &event).await? {
+                Ok(_) => return Ok(()),
+                // All others of them were started, and a second time these would be refused as well.
+                Err(failed) if failed.name == Failure::RefusedFiles.name() => {
+                    done.failed.push(failed.to_string());
+                    return Ok(());
+                }
+                Err(failed) => match pauses.next().filter(|_| failed.may_pass()) {
+                    Some(seconds) if !self.interrupt.asked() => {
+                        self.interrupt.pause(Duration::from_secs(seconds)).await;
+                    }
+                    _ => return Err(Error::Other(format!("start: {failed}"))),
+                },
+            }
+        }
+    }
+
     async fn deliver(&self, batch: &Batch, done: &mut Counts) -> Result<(), Error> {
         let bucket = self.session.stack.output("BucketName")?;
         let mut answers = stream::iter(&batch.results)
@@ -192,8 +213,19 @@ impl Replay<'_> {
             .buffered(AT_ONCE);
         while let Some((key, answer)) = answers.next().await {
             match answer? {
-                Ok(output) => done.delivered += output.get("delivered").and_then(Value::as_u64).unwrap_or(0),
-                Err(failed) => done.failed.push(format!("{key}: {failed}")),
+                Ok(output) => {
+                    done.delivered += output.get("delivered").and_then(Value::as_u64).unwrap_or(0);
+                    done.undelivered = 0;
+                }
+                Err(failed) => {
+                    done.failed.push(format!("{key}: {failed}"));
+                    done.undelivered += 1;
+                }
+            }
+            if done.undelivered == UNDELIVERED {
+                return Err(Error::Other(format!(
+                    "{UNDELIVERED} results one after the other could not be delivered: `just check` says what is in the way"
+                )));
             }
             done.results += 1;
         }

@@ -227,6 +227,36 @@ def test_a_replay_that_fails_says_how_to_go_on(broken: World):
     assert f"To go on: just stack={NAME} replay 2021-12-01T00:00:00Z 2021-12-02T00:00:00Z" in result.stderr
 
 
+def test_a_replay_outlasts_a_moment_in_which_nothing_is_answered_and_starts_nothing_twice(broken: World):
+    broken.publisher.put("2021-12-02T00:00:00Z.csv", b"id\n1\n")
+    before = len(broken.stack.executions())
+    # More often than the SDK tries by itself.
+    with broken.cloud.proxy.mishap("POST", "/invocations", 4, loses_reply=True) as mishap:
+        answer = replay(broken, "2021-12-02", "2021-12-03")
+    assert mishap.befallen == 4 and answer["counts"]["files"] == 1
+    wait_for("their end", lambda: none_runs(broken))
+    assert len(broken.stack.executions()) == before + 1
+
+
+def test_a_replay_stops_where_the_publisher_takes_nothing(broken: World):
+    files = [File(f"2021-12-03T00:{n:02}:00Z.csv", utc(f"2021-12-03T00:{n:02}:00Z"), b"id\n1\n") for n in range(0, 60, 5)]
+    message_id = broken.publisher.announce([broken.publisher.put(file.name, file.body) for file in files])
+    wait_for("end of the executions", lambda: broken.stack.finished(message_id, len(files)))
+    for window in oracle.windows(files):
+        wait_for_delivery(broken, window)
+        key = f"{broken.publisher.prefix}/output/{window.object_name}"
+        broken.publisher.s3.delete_object(Bucket=broken.publisher.bucket, Key=key)
+    with policy_without(broken, "WriteOutput"):
+        result = windrow(broken, "--json", "replay", "2021-12-03", "2021-12-04")
+    assert result.returncode == 1 and "10 results one after the other could not be delivered" in result.stderr
+    answer = json.loads(result.stdout)
+    assert len(answer["counts"]["failed"]) == 10 and answer["counts"]["delivered"] == 0
+    assert answer["resume"] in result.stderr and "replay 2021-12-03T00:00:00Z 2021-12-04T00:00:00Z" in answer["resume"]
+    wait_for("their end", lambda: none_runs(broken))
+    assert replay(broken, "2021-12-03", "2021-12-04")["counts"]["delivered"] == len(files)
+    wait_for("their end", lambda: none_runs(broken))
+
+
 def test_who_may_not_list_the_publishers_bucket_is_told_what_to_do(broken: World):
     iam = broken.cloud.client("iam")
     iam.create_user(UserName="replayer")
