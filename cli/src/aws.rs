@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
+use window::failure::explained;
 
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +97,7 @@ impl Aws {
     pub(crate) fn failed<E, R>(&self, action: &'static str, error: &SdkError<E, R>) -> Error
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
-        R: std::fmt::Debug,
+        R: std::fmt::Debug + 'static,
     {
         let detail = match error {
             SdkError::ServiceError(refusal) => {
@@ -111,7 +112,8 @@ impl Aws {
                 }
                 detail
             }
-            error => DisplayErrorContext(error).to_string(),
+            // Without the SDK's own debug text, which repeats all of it.
+            error => explained(error),
         };
         if detail.contains("credentials") && !matches!(error, SdkError::ServiceError(_)) {
             return Error::Credentials { detail };

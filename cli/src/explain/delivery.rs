@@ -4,6 +4,7 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use jiff::Timestamp;
 use role::{Access, PublisherRole, RoleConfig};
 use serde::Serialize;
+use window::failure::explained;
 use window::lineage::DELIVERED_ETAG_METADATA;
 use window::{Bucket, ETag, ObjectKey, SourcePrefix};
 
@@ -132,7 +133,7 @@ async fn head_by(
         Some(403) => Err("S3 answers 403, denied".to_owned()),
         Some(301) => Err("S3 answers 301, the bucket is in another Region".to_owned()),
         Some(status) => Err(format!("S3 answers {status}")),
-        None => Err(aws_sdk_s3::error::DisplayErrorContext(error).to_string()),
+        None => Err(explained(&error)),
     })
 }
 
