@@ -242,7 +242,8 @@ fn read(body: &str) -> (Kind, String) {
         let [bucket, window, key] = [bucket, window, key].map(str::to_owned);
         return (Kind::File(File { bucket, window, key }), about);
     }
-    let event = letter.get("requestPayload").unwrap_or(&Value::Null);
+    // Lambda's record wraps the event. By itself it is one that was never handed over.
+    let event = letter.get("requestPayload").unwrap_or(&letter);
     let records = event.get("Records").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let all = |pointer: &str| -> Option<Vec<String>> {
         records.iter().map(|record| Some(record.pointer(pointer)?.as_str()?.to_owned())).collect()
@@ -275,6 +276,7 @@ mod tests {
         let of_sns = json!({"Type": "Notification", "MessageId": "m", "Message": "{}"});
         assert_eq!(kind(&of_sns), Kind::Messages(vec!["{}".to_owned()]));
         let event = json!({"Records": [{"Sns": {"MessageId": "m", "Message": "text"}}]});
+        assert_eq!(kind(&event), Kind::Messages(vec!["text".to_owned()]));
         let of_start = json!({"requestPayload": event, "responsePayload": {"errorType": "WrongBucket"}});
         assert_eq!(kind(&of_start), Kind::Messages(vec!["text".to_owned()]));
         assert_eq!(read(&of_start.to_string()).1, "message m that start failed on, WrongBucket");
@@ -297,6 +299,7 @@ mod tests {
             json!({"Type": "Notification"}),
             json!({"kind": "rejected-file", "window": "w"}),
             json!({"requestPayload": {"Records": []}}),
+            json!({"Records": []}),
             json!({"requestPayload": {"Records": [{"Sns": {"Message": "m"}}, {}]}}),
             json!({"requestPayload": "text"}),
         ] {
