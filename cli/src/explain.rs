@@ -18,7 +18,7 @@ use window::{ETag, FragmentId, ObjectKey, OutputPrefix, Window, WindowLength, fi
 use crate::aws::Error;
 use crate::executions::{self, Execution};
 use crate::seen::{NotSeen, clock, time};
-use crate::{Outcome, Session, Stack};
+use crate::{Aws, Outcome, Session, Stack};
 use delivery::{Delivery, Ours};
 use object::Object;
 use rejected::Rejected;
@@ -27,6 +27,8 @@ use rejected::Rejected;
 const EXECUTIONS: usize = 10_000;
 /// Those of the window that are looked at closer.
 const DESCRIBED: usize = 200;
+/// The newest versions of the object that are read for what they are made of.
+const READ_VERSIONS: usize = 10;
 /// Objects that are read at a time.
 const AT_A_TIME: usize = 8;
 
@@ -83,6 +85,8 @@ struct Merged {
     version: Option<String>,
     written: Option<Timestamp>,
     bytes: u64,
+    /// The digest of its inputs, by which `merge` sees whether there is anything new.
+    digest: Option<String>,
     /// Nothing where the object does not say what it is made of.
     rows: Option<u64>,
     rejected_rows: Option<u64>,
@@ -131,6 +135,9 @@ struct Version {
     newest: bool,
     /// A mark that the object was deleted.
     deleted: bool,
+    /// The digest of its inputs, and how many these are; nothing where it was not read, or does not say so.
+    digest: Option<String>,
+    inputs: Option<usize>,
 }
 
 /// The window that the operator means.
@@ -173,7 +180,10 @@ async fn gathered(session: &Session, window: Window, with_raw: bool) -> Result<A
         Some(Some(object)) => not_seen.seen("object", lineage(object, &window)),
     };
     let staged = not_seen.seen("staging", staged(session, bucket, &window).await);
-    let versions = not_seen.seen("versions", versions(session, bucket, &key).await);
+    let mut versions = not_seen.seen("versions", versions(session, bucket, &key).await);
+    if let Some(versions) = &mut versions {
+        not_seen.seen("versions", look_into(aws, bucket, &key, versions).await);
+    }
     let executions = executions_of(session, &window, &mut not_seen).await;
     let ours = match &object {
         None => Ours::NotSeen,
@@ -201,6 +211,7 @@ async fn gathered(session: &Session, window: Window, with_raw: bool) -> Result<A
             version: object.version,
             written: object.written,
             bytes: object.bytes,
+            digest: object.digest,
         }
     });
     let any = |found: Option<bool>| found.unwrap_or_default();
@@ -277,6 +288,8 @@ async fn versions(session: &Session, bucket: &str, key: &ObjectKey) -> Result<Ve
             bytes: one.size().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
             newest: one.is_latest().unwrap_or_default(),
             deleted: false,
+            digest: None,
+            inputs: None,
         }));
         versions.extend(page.delete_markers().iter().filter(|one| is_ours(one.key())).map(|one| Version {
             id: one.version_id().unwrap_or_default().to_owned(),
@@ -284,6 +297,8 @@ async fn versions(session: &Session, bucket: &str, key: &ObjectKey) -> Result<Ve
             bytes: 0,
             newest: one.is_latest().unwrap_or_default(),
             deleted: true,
+            digest: None,
+            inputs: None,
         }));
         if !page.is_truncated().unwrap_or_default() {
             break;
@@ -292,6 +307,25 @@ async fn versions(session: &Session, bucket: &str, key: &ObjectKey) -> Result<Ve
     }
     versions.sort_by_key(|one| std::cmp::Reverse((one.newest, one.written)));
     Ok(versions)
+}
+
+/// Looks into the newest versions. An error is the first that was met; what was listed stays.
+async fn look_into(aws: &Aws, bucket: &str, key: &ObjectKey, versions: &mut [Version]) -> Result<(), Error> {
+    let look = async |version: &mut Version| {
+        let object = match object::read_version(aws, bucket, key.as_str(), Some(&version.id)).await {
+            Ok(Some(object)) => object,
+            // Removed since, or put there by somebody else.
+            Ok(None) | Err(Error::Other(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        version.inputs = object.says::<Vec<Input>>(LINEAGE_KEY).ok().map(|lineage| lineage.len());
+        version.digest = object.digest;
+        Ok(())
+    };
+    let newest = versions.iter_mut().filter(|version| !version.deleted).take(READ_VERSIONS);
+    let looked: Vec<Result<(), Error>> =
+        stream::iter(newest).map(look).buffer_unordered(AT_A_TIME).collect().await;
+    looked.into_iter().collect()
 }
 
 async fn executions_of(session: &Session, window: &Window, not_seen: &mut NotSeen) -> Option<Vec<Execution>> {

@@ -223,7 +223,10 @@ def test_a_late_file_makes_a_second_version(explained: Explained):
     assert answer["object"]["rows"] == 11
     newest, former = answer["versions"]
     assert newest["newest"] and not former["newest"] and newest["version"] == answer["object"]["version"]
-    assert newest["bytes"] == len(explained.stack.output(OBJECT)["body"])
+    ours = explained.stack.output(OBJECT)
+    assert newest["bytes"] == len(ours["body"]) and (newest["inputs"], former["inputs"]) == (3, 2)
+    assert newest["digest"] == answer["object"]["digest"] == ours["metadata"]["windrow-inputs"] != former["digest"]
+    assert len(former["digest"]) == 64 and f"  {former['digest'][:12]}…  " in windrow(explained, "explain", WINDOW).stdout
     assert [(one["message_id"], one["status"]) for one in answer["executions"]] == [
         (late, "SUCCEEDED"), (explained.message_id, "FAILED"),
     ]  # fmt: skip

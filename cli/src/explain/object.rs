@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use table::Footer;
 use window::ETag;
 use window::failure::explained;
+use window::lineage::DIGEST_METADATA;
 
 use crate::Aws;
 use crate::aws::Error;
@@ -22,6 +23,8 @@ pub(super) struct Object {
     pub(super) version: Option<String>,
     pub(super) written: Option<Timestamp>,
     pub(super) bytes: u64,
+    /// The digest of what it is made of, in a window's object.
+    pub(super) digest: Option<String>,
     key: String,
     footer: Footer,
 }
@@ -39,16 +42,26 @@ impl Object {
 
 /// The object at `key`, by as few bytes as will do; `None` where there is none.
 pub(super) async fn read(aws: &Aws, bucket: &str, key: &str) -> Result<Option<Object>, Error> {
+    read_version(aws, bucket, key, None).await
+}
+
+/// The same of that version of it.
+pub(super) async fn read_version(
+    aws: &Aws,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Option<Object>, Error> {
     let unreadable =
         |error: table::InputError| Error::Other(format!("`{key}` cannot be read: {}", explained(&error)));
     for _ in 0..ATTEMPTS {
-        let Some((head, mut tail)) = tail(aws, bucket, key, TAIL_BYTES, None).await? else {
+        let Some((head, mut tail)) = tail(aws, bucket, (key, version), TAIL_BYTES, None).await? else {
             return Ok(None);
         };
         let etag = ETag::from(head.e_tag().unwrap_or_default());
         let needed = Footer::bytes(&tail).map_err(unreadable)?;
         if needed > tail.len() as u64 {
-            match self::tail(aws, bucket, key, needed, Some(&etag)).await? {
+            match self::tail(aws, bucket, (key, version), needed, Some(&etag)).await? {
                 Some((_, longer)) => tail = longer,
                 None => continue,
             }
@@ -58,6 +71,7 @@ pub(super) async fn read(aws: &Aws, bucket: &str, key: &str) -> Result<Option<Ob
             version: head.version_id().map(str::to_owned),
             written: head.last_modified().and_then(time),
             bytes: length(&head),
+            digest: head.metadata().and_then(|all| all.get(DIGEST_METADATA)).cloned(),
             key: key.to_owned(),
             footer: Footer::read(&tail).map_err(unreadable)?,
         }));
@@ -75,14 +89,17 @@ fn length(part: &GetObjectOutput) -> u64 {
 async fn tail(
     aws: &Aws,
     bucket: &str,
-    key: &str,
+    (key, version): (&str, Option<&str>),
     bytes: u64,
     etag: Option<&ETag>,
 ) -> Result<Option<(GetObjectOutput, Vec<u8>)>, Error> {
-    let request = aws.s3().get_object().bucket(bucket).key(key).range(format!("bytes=-{bytes}"));
+    let request = aws.s3().get_object().bucket(bucket).key(key).set_version_id(version.map(str::to_owned));
+    let request = request.range(format!("bytes=-{bytes}"));
     let mut answer = match request.set_if_match(etag.map(ETag::quoted)).send().await {
         Ok(answer) => answer,
-        Err(error) if matches!(error.code(), Some("NoSuchKey" | "PreconditionFailed")) => return Ok(None),
+        Err(error) if matches!(error.code(), Some("NoSuchKey" | "NoSuchVersion" | "PreconditionFailed")) => {
+            return Ok(None);
+        }
         Err(error) => return Err(aws.failed("s3:GetObject", &error)),
     };
     let body = std::mem::take(&mut answer.body).collect().await;

@@ -6,7 +6,7 @@ use super::delivery::State;
 use super::{Answer, Part, Staging};
 use crate::executions::{Execution, outcome_table};
 use crate::report::{Style, table, thousands};
-use crate::seen::{clock, plain};
+use crate::seen::{beginning, clock, plain};
 
 const MISSED: &str = "          A minute after it was written it should be; else `just check` says what is in the way, and \
                       `just redrive` tries again.\n";
@@ -182,10 +182,15 @@ fn versions(text: &mut String, style: Style, answer: &Answer) {
             .map(|version| {
                 let bytes = if version.deleted { "deleted".to_owned() } else { thousands(version.bytes) };
                 let newest = if version.newest { "newest" } else { "" };
-                vec![clock(version.written), bytes, newest.to_owned(), version.id.clone()]
+                let inputs = version.inputs.map_or_else(|| "-".to_owned(), |inputs| thousands(inputs as u64));
+                let digest = version
+                    .digest
+                    .as_deref()
+                    .map_or_else(|| "-".to_owned(), |all| beginning(&plain(all), 12));
+                vec![clock(version.written), bytes, inputs, digest, newest.to_owned(), version.id.clone()]
             })
             .collect();
-        text.push_str(&table(style, &["written", "bytes", "", "version"], &rows));
+        text.push_str(&table(style, &["written", "bytes", "files", "digest", "", "version"], &rows));
     }
     text.push_str(&answer.not_seen.lines(style, "versions"));
 }
@@ -242,10 +247,19 @@ mod tests {
             version: None,
             written: None,
             bytes: 1234,
+            digest: None,
             rows: None,
             rejected_rows: None,
         };
-        let deleted = Version { id: "v1".to_owned(), written: None, bytes: 0, newest: false, deleted: true };
+        let deleted = Version {
+            id: "v1".to_owned(),
+            written: None,
+            bytes: 0,
+            newest: false,
+            deleted: true,
+            digest: None,
+            inputs: None,
+        };
         let versions = Some(vec![deleted]);
         let answer = Answer { known: true, object: Some(object), versions, not_seen, ..empty() };
         assert_eq!(
@@ -254,7 +268,8 @@ mod tests {
                 "window 20210101T180000Z, 2021-01-01T18:00:00Z to 2021-01-01T18:05:00Z\n",
                 "object    s3://ours/output/ms-20210101T180000Z.parquet\n          1,234 bytes, written -\n",
                 "object not seen: it is no Parquet\\u{1b}[2J\n",
-                "\nversions of the object\nwritten  bytes      version\n      -  deleted    v1\n",
+                "\nversions of the object\nwritten  bytes    files  digest    version\n",
+                "      -  deleted      -       -    v1\n",
             )
         );
     }
