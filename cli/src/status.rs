@@ -25,8 +25,10 @@ const FAILED: usize = 10;
 const WINDOWS: usize = 10;
 /// Pages of a listing after which it is said that this takes a while.
 const MANY_PAGES: usize = 10;
-/// Latest so soon after its end, a window was live; else it is history, or was mended.
+/// Where no execution tells more: written so soon after its end, a window was live; else it is history, or was mended.
 const LIVE: SignedDuration = SignedDuration::from_hours(1);
+/// S3 tells when an object was written in whole seconds, cut off.
+const PRECISION: SignedDuration = SignedDuration::from_secs(1);
 
 /// Prints it. That things are bad is no failure of looking.
 pub(crate) async fn run(session: &Session) -> Outcome {
@@ -60,6 +62,9 @@ struct Executions {
     running: Vec<Execution>,
     /// The newest that failed.
     failed: Vec<Execution>,
+    /// All that were counted.
+    #[serde(skip)]
+    newest: Vec<Execution>,
 }
 
 #[derive(Serialize)]
@@ -84,13 +89,19 @@ struct Latest {
     written: Option<Timestamp>,
     /// Seconds from when it could have been written, at the earliest, until it was; nothing for history.
     freshness_seconds: Option<i64>,
+    /// When it could have been written at the earliest.
+    #[serde(skip)]
+    complete: Option<Timestamp>,
 }
 
 async fn gathered(session: &Session) -> Result<Answer, Error> {
     let mut not_seen = NotSeen::default();
     let executions = executions_of(session, &mut not_seen).await;
     let letters = not_seen.seen("letters", letters(session).await);
-    let windows = not_seen.seen("windows", windows(session).await);
+    let mut windows = not_seen.seen("windows", windows(session).await);
+    if let (Some(windows), Some(executions)) = (&mut windows, &executions) {
+        not_seen.seen("windows", by_their_writers(session, &mut windows.latest, &executions.newest).await);
+    }
     Ok(Answer { stack: session.stack.name.clone(), executions, letters, windows, not_seen })
 }
 
@@ -111,7 +122,41 @@ async fn executions_of(session: &Session, not_seen: &mut NotSeen) -> Option<Exec
         *counts.entry(one.status.clone()).or_default() += 1;
     }
     let since = newest.last().and_then(|oldest| oldest.started);
-    Some(Executions { counts, counted: newest.len(), since, running, failed })
+    Some(Executions { counts, counted: newest.len(), since, running, failed, newest })
+}
+
+/// The execution that wrote an object knows what it waited for: the window's end, or, of history, its own message.
+async fn by_their_writers(
+    session: &Session,
+    windows: &mut [Latest],
+    executions: &[Execution],
+) -> Result<(), Error> {
+    let with_writers =
+        windows.iter_mut().filter_map(|window| Some((writer(window, executions)?.clone(), window)));
+    let (mut writers, windows): (Vec<Execution>, Vec<&mut Latest>) = with_writers.unzip();
+    let described = executions::describe(&session.aws, &mut writers).await;
+    for (writer, window) in writers.iter().zip(windows) {
+        if let Some(input) = &writer.input {
+            window.freshness_seconds = window.since(input.closes_at);
+        }
+    }
+    described
+}
+
+/// The last of the window's executions that began before its object was written.
+fn writer<'a>(window: &Latest, executions: &'a [Execution]) -> Option<&'a Execution> {
+    let written = window.written?.checked_add(PRECISION).ok()?;
+    let of_window = executions.iter().filter(|execution| execution.window() == window.window);
+    let before = of_window.filter(|execution| execution.started.is_some_and(|started| started < written));
+    before.max_by_key(|execution| execution.started)
+}
+
+impl Latest {
+    /// Its freshness, if who wrote it waited until `closed`.
+    fn since(&self, closed: Timestamp) -> Option<i64> {
+        let (written, complete) = (self.written?, self.complete?);
+        (closed <= complete).then(|| written.duration_since(complete).as_secs().max(0))
+    }
 }
 
 async fn letters(session: &Session) -> Result<Letters, Error> {
@@ -190,6 +235,7 @@ fn seen(
         freshness_seconds: window
             .zip(written)
             .and_then(|(window, written)| freshness(&window, written, grace)),
+        complete: window.and_then(|window| window.end().checked_add(grace).ok()),
     }
 }
 
@@ -315,6 +361,44 @@ mod tests {
         for key in ["output/ms-copy.parquet", "output/ms-20210101T180100Z.parquet"] {
             assert_eq!(written(key, "2021-01-01T18:06:03Z").freshness_seconds, None, "{key}");
         }
+    }
+
+    #[test]
+    fn who_wrote_it_knows_whether_it_was_live() {
+        // Two days late, by a redrive; and soon after its end, by the replay of what was there already.
+        for (at, closed, expected) in [
+            ("2021-01-03T18:06:00Z", "2021-01-01T18:06:00Z", Some(2 * 86_400)),
+            ("2021-01-01T18:06:00Z", "2021-01-01T18:06:00Z", Some(0)),
+            ("2021-01-01T18:20:00Z", "2021-01-01T18:19:30Z", None),
+        ] {
+            let window = written("output/ms-20210101T180000Z.parquet", at);
+            assert_eq!(window.since(closed.parse().unwrap()), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn the_writer_is_the_last_that_began_before_the_object_was_written() {
+        let execution = |name: &str, started: &str| Execution {
+            name: name.to_owned(),
+            arn: String::new(),
+            status: "SUCCEEDED".to_owned(),
+            started: Some(started.parse().unwrap()),
+            ended: None,
+            error: None,
+            cause: None,
+            message_id: None,
+            files: None,
+            input: None,
+        };
+        let executions = [
+            execution("20210101T180000Z-later", "2021-01-01T18:06:04Z"),
+            execution("20210101T180000Z-it", "2021-01-01T18:06:03.9Z"),
+            execution("20210101T180500Z-other", "2021-01-01T18:06:03Z"),
+            execution("20210101T180000Z-former", "2021-01-01T18:06:01Z"),
+        ];
+        let window = written("output/ms-20210101T180000Z.parquet", "2021-01-01T18:06:03Z");
+        assert_eq!(writer(&window, &executions).unwrap().name, "20210101T180000Z-it");
+        assert!(writer(&window, &executions[..1]).is_none());
     }
 
     #[test]

@@ -311,6 +311,14 @@ def test_a_live_window_has_a_freshness_and_one_that_waits_is_running(explained: 
     assert "ABORTED" in status(explained)["executions"]["counts"]
 
 
+def test_what_was_announced_after_its_time_is_history_however_soon_after(explained: Explained):
+    file_time = datetime.now(timezone.utc) - timedelta(minutes=20)
+    publish(explained, explained.publisher.put(f"{file_time:%Y-%m-%dT%H:%M:%SZ}.csv", b"id\n1\n"))
+    latest = status(explained)["windows"]["latest"][0]
+    start = file_time.replace(minute=file_time.minute // 5 * 5)
+    assert (latest["window"], latest["freshness_seconds"]) == (f"{start:%Y%m%dT%H%M00Z}", None)
+
+
 # -- An operator who may not everything ------------------------------------------------------------------------------------
 
 
