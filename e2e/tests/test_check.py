@@ -95,8 +95,10 @@ def policy_without(world: World, sid: str) -> Iterator[None]:
     assert rest != policy
     put = partial(iam.put_role_policy, RoleName=role, PolicyName="windrow")
     put(PolicyDocument=json.dumps(rest))
-    yield
-    put(PolicyDocument=json.dumps(policy))
+    try:
+        yield
+    finally:
+        put(PolicyDocument=json.dumps(policy))
 
 
 @contextlib.contextmanager
@@ -105,8 +107,10 @@ def trust_of_another(world: World) -> Iterator[None]:
     trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     other = json.loads(json.dumps(trust).replace("external-checked", "external-other"))
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(other))
-    yield
-    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+    try:
+        yield
+    finally:
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
 
 
 @contextlib.contextmanager
@@ -116,8 +120,10 @@ def denied(world: World, logical_id: str, action: str, resource: str) -> Iterato
     statement = {"Effect": "Deny", "Action": action, "Resource": resource}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=policy)
-    yield
-    iam.delete_role_policy(RoleName=role, PolicyName="denied")
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="denied")
 
 
 @contextlib.contextmanager
@@ -126,8 +132,10 @@ def reader_may(world: World, action: str, resource: str) -> Iterator[None]:
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=policy)
-    yield
-    iam.delete_role_policy(RoleName=role, PolicyName="more")
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="more")
 
 
 @contextlib.contextmanager
@@ -137,8 +145,10 @@ def reader_without_external_id(world: World) -> Iterator[None]:
     (statement,) = trust["Statement"]
     looser = trust | {"Statement": [{key: value for key, value in statement.items() if key != "Condition"}]}
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(looser))
-    yield
-    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+    try:
+        yield
+    finally:
+        iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
 
 
 @contextlib.contextmanager
@@ -147,15 +157,17 @@ def no_permission(world: World, function: str) -> Iterator[None]:
     name, functions = world.stack.outputs[f"{function}FunctionName"], world.stack.functions
     (statement,) = json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"]
     functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])
-    yield
-    conditions = {key.rsplit(":")[-1]: value for keys in statement["Condition"].values() for key, value in keys.items()}
-    functions.add_permission(
-        FunctionName=name,
-        StatementId=statement["Sid"],
-        Action="lambda:InvokeFunction",
-        Principal=statement["Principal"]["Service"],
-        **conditions,
-    )
+    try:
+        yield
+    finally:
+        conditions = {key.rsplit(":")[-1]: value for keys in statement["Condition"].values() for key, value in keys.items()}
+        functions.add_permission(
+            FunctionName=name,
+            StatementId=statement["Sid"],
+            Action="lambda:InvokeFunction",
+            Principal=statement["Principal"]["Service"],
+            **conditions,
+        )
 
 
 @contextlib.contextmanager
@@ -165,8 +177,10 @@ def another_may_call(world: World, function: str) -> Iterator[None]:
         FunctionName=name, StatementId="other", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com",
         SourceArn="arn:aws:s3:::somebody-elses", SourceAccount="999999999999",
     )  # fmt: skip
-    yield
-    functions.remove_permission(FunctionName=name, StatementId="other")
+    try:
+        yield
+    finally:
+        functions.remove_permission(FunctionName=name, StatementId="other")
 
 
 @contextlib.contextmanager
@@ -174,8 +188,10 @@ def no_subscription(world: World) -> Iterator[None]:
     sns, topic = world.cloud.client("sns"), world.publisher.topic_arn
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
-    yield
-    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=subscription["Endpoint"])
+    try:
+        yield
+    finally:
+        sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=subscription["Endpoint"])
 
 
 @contextlib.contextmanager
@@ -184,8 +200,10 @@ def filtered_subscription(world: World) -> Iterator[None]:
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     put = partial(sns.set_subscription_attributes, SubscriptionArn=subscription["SubscriptionArn"], AttributeName="FilterPolicy")
     put(AttributeValue='{"kind": ["other"]}')
-    yield
-    put(AttributeValue="{}")
+    try:
+        yield
+    finally:
+        put(AttributeValue="{}")
 
 
 @contextlib.contextmanager
@@ -193,9 +211,11 @@ def no_notification(world: World) -> Iterator[None]:
     s3, bucket = world.stack.s3, world.stack.outputs["BucketName"]
     found = s3.get_bucket_notification_configuration(Bucket=bucket)
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-    yield
-    found = {key: value for key, value in found.items() if key.endswith("Configurations")}
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=found)
+    try:
+        yield
+    finally:
+        found = {key: value for key, value in found.items() if key.endswith("Configurations")}
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=found)
 
 
 @contextlib.contextmanager
@@ -205,8 +225,10 @@ def no_stack_name(world: World) -> Iterator[None]:
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     put = partial(functions.update_function_configuration, FunctionName=name)
     put(Environment={"Variables": {key: value for key, value in variables.items() if key != "BUCKET"}})
-    yield
-    put(Environment={"Variables": variables})
+    try:
+        yield
+    finally:
+        put(Environment={"Variables": variables})
 
 
 OWN, THEIRS = "On our side", "On the publisher's side"

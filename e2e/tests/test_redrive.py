@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,16 @@ def test_files_that_came_to_their_end_by_a_later_execution_are_not_announced_fro
     assert redrive(broken)["counts"] == counts(seen=2, replayed=2)
     wait_for("their end", lambda: none_runs(broken))
     assert_delivered(broken, [good, other], tmp_path)
+
+
+def test_what_somebody_stopped_stays_stopped(broken: World):
+    # Its window is not over for minutes: the execution waits.
+    name = f"{datetime.now(timezone.utc) + timedelta(minutes=10):%Y-%m-%dT%H:%M:%SZ}.csv"
+    message_id = broken.publisher.announce([broken.publisher.put(name, b"id\n1\n")])
+    (execution,) = wait_for("execution", lambda: broken.stack.executions_of(message_id))
+    broken.stack.states.stop_execution(executionArn=execution["executionArn"])
+    assert redrive(broken)["counts"] == counts()
+    assert len(broken.stack.executions_of(message_id)) == 1 and none_runs(broken)
 
 
 def test_a_range_is_announced_again_and_a_lost_copy_comes_back(broken: World):

@@ -38,7 +38,8 @@ struct Execution {
 pub(super) async fn redrive(redrive: &Redrive<'_>, lines: &mut Vec<Line>) -> Result<(), Error> {
     let since = now().as_second() - SECONDS_BACK;
     let mut failed = Vec::new();
-    for status in [ExecutionStatus::Failed, ExecutionStatus::TimedOut, ExecutionStatus::Aborted] {
+    // None that somebody stopped: that was meant, and `just replay` is there for who thinks better of it.
+    for status in [ExecutionStatus::Failed, ExecutionStatus::TimedOut] {
         failed.extend(listed(redrive, status, since).await?);
     }
     let (mut to_mend, mut ended) = (Vec::new(), Vec::new());
@@ -271,7 +272,7 @@ mod tests {
             ("EveryFileRejected", lacking, Remedy::Announce),
             ("FragmentMissing", "", Remedy::Announce),
             ("WindowChanged", "", Remedy::Redrive),
-            ("ABORTED", "", Remedy::Redrive),
+            ("TIMED_OUT", "", Remedy::Redrive),
         ] {
             let described = Described { error: error.to_owned(), cause: cause.to_owned(), input: None };
             assert_eq!(described.remedy(), remedy, "{error}: {cause}");
