@@ -157,6 +157,7 @@ mod tests {
             let value = match name {
                 "STATE_MACHINE_ARN" => "arn:aws:states:us-east-1:222222222222:stateMachine:windrow",
                 "SOURCE_BUCKET" => "macroscope-interviews",
+                "STACK_NAME" => "windrow",
                 "SOURCE_PREFIX" => "infra-eng/x",
                 "WINDOW_MINUTES" => "5",
                 "GRACE_SECONDS" | "MAX_FUTURE_MINUTES" => "60",
