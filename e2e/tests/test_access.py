@@ -445,7 +445,8 @@ def wide_role(world: World) -> None:
     """The careful role of the publisher would refuse by itself what a session of its may not do."""
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     iam = world.cloud.client("iam", PUBLISHER_ACCOUNT)
-    iam.create_role(RoleName=WIDE_ROLE, AssumeRolePolicyDocument=json.dumps(publisher.TRUST))
+    trust = iam.get_role(RoleName=publisher.ROLE)["Role"]["AssumeRolePolicyDocument"]
+    iam.create_role(RoleName=WIDE_ROLE, AssumeRolePolicyDocument=json.dumps(trust))
     iam.put_role_policy(RoleName=WIDE_ROLE, PolicyName="everything", PolicyDocument=json.dumps(everything))
 
 
